@@ -1,0 +1,44 @@
+# Thin door in front of CMake (presets in CMakePresets.json).
+#
+#   make            build build/release/hasten
+#   make run        build, fetch the default model, chat in a terminal
+#   make run PROMPT="..."   answer once and exit; stdout holds only the answer (make -s)
+#   make test       build and run everything a fresh machine can
+#   make bench      build the benchmarks; see bench/README.md
+#   make format     clang-format the sources
+#   make clean
+#
+# Missing Debian packages (tools/debian-packages.txt) are installed first, with sudo when not root.
+
+MODEL  ?= smollm2-135m
+HASTEN := build/release/hasten
+SOURCES = $(shell git ls-files '*.c' '*.h')
+
+.PHONY: all build deps run test bench format clean
+
+all: build
+
+deps:
+	@tools/install-deps
+
+build: deps
+	@mkdir -p build
+	@test -f build/release/build.ninja || cmake --preset release >build/configure.log 2>&1 || \
+	    { cat build/configure.log >&2; rm -f build/release/build.ninja; exit 1; }
+	@cmake --build build/release -- --quiet >&2
+
+run: build
+	@$(HASTEN) run $(if $(PROMPT),-p "$$PROMPT") $(MODEL) $(ARGS)
+run: export PROMPT := $(PROMPT)
+
+test: build
+	@cd build/release && ctest --output-on-failure -j2 $(CTEST_ARGS)
+
+bench: deps
+	@cmake --preset bench >/dev/null && cmake --build build/bench -- --quiet
+
+format:
+	clang-format -i $(SOURCES)
+
+clean:
+	rm -rf build
