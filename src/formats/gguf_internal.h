@@ -1,0 +1,50 @@
+/*
+ * Private to the GGUF reader and writer: limits both keep, and the name index.
+ *
+ * The index is an open-addressing hash table from names to record numbers over an array of records
+ * whose first member is a struct hs_str (gguf_entry, gguf_tensor, the writer's records). It holds
+ * 8 bytes a slot and no names. Probe runs are capped, so a file made of colliding names costs
+ * bounded time and is refused.
+ */
+#ifndef HASTEN_FORMATS_GGUF_INTERNAL_H
+#define HASTEN_FORMATS_GGUF_INTERNAL_H
+
+#include "formats/gguf.h"
+
+#define GGUF_MAGIC                  "GGUF"
+#define GGUF_VERSION_WRITTEN        3
+#define GGUF_ALIGNMENT_KEY          "general.alignment"
+#define GGUF_ALIGNMENT_DEFAULT      32
+#define GGUF_ALIGNMENT_LEAST        8 /* the format asks for a multiple of 8 */
+#define GGUF_ALIGNMENT_MOST         65536
+#define GGUF_KEY_BYTES_MOST         65535
+#define GGUF_TENSOR_NAME_BYTES_MOST 1024 /* the format says 64; some real files have more */
+
+struct gguf_index_slot {
+    uint32_t tag;    /* upper half of the hash */
+    uint32_t number; /* record number + 1; 0: free */
+};
+
+struct gguf_index {
+    struct gguf_index_slot *slots;
+    size_t capacity; /* power of two, more than twice count */
+    size_t count;
+};
+
+enum gguf_index_result { GGUF_INDEX_ADDED, GGUF_INDEX_DUPLICATE, GGUF_INDEX_CROWDED };
+
+/* Makes room for `records` names; names that are in stay in. false: out of memory. */
+bool gguf_index_reserve(struct gguf_index *index, const void *records, size_t stride, size_t count);
+/* Adds record `number`; room must have been reserved. */
+enum gguf_index_result gguf_index_add(struct gguf_index *index, const void *records, size_t stride,
+                                      size_t number);
+/* Record number of a name, -1 when absent. */
+int64_t gguf_index_find(const struct gguf_index *index, const void *records, size_t stride,
+                        struct hs_str name);
+void gguf_index_free(struct gguf_index *index);
+
+/* Names are printed in messages and looked up as C strings: not empty, no control characters. */
+bool gguf_name_ok(struct hs_str name, size_t bytes_most);
+bool gguf_alignment_ok(uint64_t alignment);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * Physical layouts: how the bytes of a value lie in memory, and how many there are.
+ *
+ * ROWS      row-major, as in files: row r at r * tn_row_bytes.
+ * PANEL32   weights of a mat-mul, [rows/32][k-block][...], one forward stream per panel of 32 rows.
+ *           Rows beyond the matrix are zero codes with zero scales. Two 16-row halves ("lanes 0..15
+ *           and 16..31") lie side by side, so a 512-bit kernel reads a half per load, a 256-bit
+ *           kernel a quarter. Per panel and k-block:
+ *             F32         per k: 32 floats                                        (128 bytes)
+ *             F16, BF16   per k: 32 halves                                         (64 bytes)
+ *             Q8_0        32 f16 d | for j in 0..7, half h in 0..1: 16 dwords, lane = row 16h+lane,
+ *                         bytes = codes k 4j..4j+3 stored as q + 128             (1088 bytes)
+ *             Q4_1        32 f16 d | 32 f16 m | for j in 0..3, half h in 0..1: 16 dwords, byte i =
+ *                         code k 4j+i in the low nibble, code k 16+4j+i in the high (640 bytes)
+ *           (the dword of a 4-bit type is just 4 consecutive quant bytes of the file's block).
+ *           Other types get a packed form with their kernels.
+ * A8        quantized activations of one value: codes int8 [rows][cols], then scales
+ *           f32 [cols/32][rows], then sums f32 [cols/32][rows] (scale * sum of the 32 codes); parts
+ *           start at multiples of 64 bytes. `rows` is the current row count of the step (it is the
+ *           leading dimension of scales and sums), space is reserved for the bound.
+ *
+ * KV pages: a page holds TN_PAGE_POSITIONS positions of ALL layers of a page group, so saving or
+ * copying a page is one memcpy. Inside, per layer: K stream then V stream.
+ *   K: [kv_head][position/16][head_dim][16]     lane = position: no horizontal sums in q*k
+ *   V: [kv_head][position][head_dim]
+ * head_dim is padded to a multiple of 16 here and nowhere else (padding is zero).
+ */
+#ifndef HASTEN_TENSOR_LAYOUT_H
+#define HASTEN_TENSOR_LAYOUT_H
+
+#include "tensor/dtype.h"
+
+enum tn_layout { TN_LAYOUT_ROWS, TN_LAYOUT_PANEL32, TN_LAYOUT_COUNT };
+
+const char *tn_layout_name(enum tn_layout layout);
+
+#define TN_PANEL_ROWS      32  /* rows of a weight panel */
+#define TN_QUANT_BLOCK     32  /* activations: elements per scale */
+#define TN_PAGE_POSITIONS  32  /* positions of a KV page */
+#define TN_LEAF_POSITIONS  256 /* positions of an attention leaf (DECISIONS: 3, R3) */
+#define TN_LEAVES_PER_GROUP 16
+
+/* Bytes of a rows x cols weight in a layout; false when the type has no such layout, cols is no
+ * multiple of the block, or on overflow. Always a multiple of 64 for PANEL32. */
+bool tn_weight_bytes(enum tn_dtype dtype, enum tn_layout layout, int64_t rows, int64_t cols,
+                     size_t *bytes_out);
+/* Bytes of one panel row group (32 rows) of a PANEL32 weight; 0 when the type has no panel form. */
+size_t tn_panel_bytes(enum tn_dtype dtype, int64_t cols);
+
+/* Parts of an A8 value of rows x cols (cols a multiple of 32). */
+struct tn_a8 {
+    int8_t *codes;  /* [rows][cols] */
+    float *scales;  /* [cols/32][rows] */
+    float *sums;    /* [cols/32][rows], scale * sum of codes */
+};
+bool tn_a8_bytes(int64_t rows, int64_t cols, size_t *bytes_out);
+struct tn_a8 tn_a8_view(void *base, int64_t rows, int64_t cols);
+
+/* Layout of one layer's share of a page. All layers of a group have the same. */
+struct tn_kv_layout {
+    enum tn_dtype dtype; /* F32 or F16 */
+    int kv_heads;
+    int head_dim;        /* logical */
+    int head_dim_padded; /* multiple of 16 */
+    size_t k_bytes;      /* K stream of one layer in one page */
+    size_t layer_bytes;  /* K + V */
+};
+/* Fills the layout; INVALID_ARGUMENT for other types or sizes < 1 or > 65536. */
+enum hasten_status tn_kv_layout_init(enum tn_dtype dtype, int kv_heads, int head_dim,
+                                     struct hs_error *error, struct tn_kv_layout *layout_out);
+
+#endif
