@@ -73,9 +73,9 @@ function(hasten_library room)
     endif()
 endfunction()
 
-# hasten_embed(ROOM FILE SYMBOL): the bytes of FILE, plus a final 0, become `const char SYMBOL[]` with
-# `const unsigned long SYMBOL_bytes` in the room. The C file is written to the build folder when the
-# build is configured, and again when FILE changes.
+# hasten_embed(ROOM FILE SYMBOL): the bytes of FILE, plus a final 0, become `const unsigned char
+# SYMBOL[]` with `const unsigned long SYMBOL_bytes` in the room. The C file is written to the build
+# folder when the build is configured, and again when FILE changes.
 function(hasten_embed room file symbol)
     if(NOT TARGET hasten_${room})
         return()
@@ -88,9 +88,9 @@ function(hasten_embed room file symbol)
     string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
     file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded/${symbol}.c @ONLY CONTENT
 "/* Bytes of ${file}. */
-extern const char ${symbol}[];
+extern const unsigned char ${symbol}[];
 extern const unsigned long ${symbol}_bytes;
-const char ${symbol}[] = {
+const unsigned char ${symbol}[] = {
 ${hex}0};
 const unsigned long ${symbol}_bytes = ${bytes};
 ")

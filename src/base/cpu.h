@@ -36,7 +36,7 @@ enum hs_cpu_flag { HS_CPU_FLAG_TABLE(HS_CPU_FLAG_BIT) };
 /* class, name (value of HASTEN_CPU), in ascending order */
 #define HS_CPU_CLASS_TABLE(X)                                                                      \
     X(HS_CPU_CLASS_REF, "ref")                                                                     \
-    X(HS_CPU_CLASS_AVX2, "avx2") /* AVX2 + FMA + F16C + BMI2 */                                    \
+    X(HS_CPU_CLASS_AVX2, "avx2")             /* AVX2 + FMA + F16C + BMI2 */                        \
     X(HS_CPU_CLASS_AVX512VNNI, "avx512vnni") /* AVX-512 F BW DQ VL VNNI */
 
 #define HS_CPU_CLASS_ENUM(id, name) id,
@@ -44,12 +44,12 @@ enum hs_cpu_class { HS_CPU_CLASS_TABLE(HS_CPU_CLASS_ENUM) HS_CPU_CLASS_COUNT };
 #undef HS_CPU_CLASS_ENUM
 
 struct hs_cpu {
-    unsigned flags;                 /* enum hs_cpu_flag bits that CPU and OS support */
-    enum hs_cpu_class best;         /* highest class the flags allow */
-    enum hs_cpu_class chosen;       /* best, capped by HASTEN_CPU */
-    char cap_ignored[32];           /* value of HASTEN_CPU that names no class, else "" */
-    char model_name[64];            /* brand string */
-    int logical_cpus;               /* usable by this process (affinity mask) */
+    unsigned flags;                     /* enum hs_cpu_flag bits that CPU and OS support */
+    enum hs_cpu_class best;             /* highest class the flags allow */
+    enum hs_cpu_class chosen;           /* best, capped by HASTEN_CPU */
+    char cap_ignored[32];               /* value of HASTEN_CPU that names no class, else "" */
+    char model_name[64];                /* brand string */
+    int logical_cpus;                   /* usable by this process (affinity mask) */
     long l1d_bytes, l2_bytes, l3_bytes; /* 0 when unknown */
 };
 

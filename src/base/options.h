@@ -34,8 +34,8 @@ struct hs_text_list {
 };
 
 struct hs_option {
-    const char *name;       /* long name without dashes; NULL ends a table */
-    char letter;            /* short form, 0 for none */
+    const char *name; /* long name without dashes; NULL ends a table */
+    char letter;      /* short form, 0 for none */
     enum hs_option_kind kind;
     size_t offset;          /* offsetof in the caller's struct */
     const char *value_name; /* shown in help, e.g. "N"; NULL for flags */

@@ -60,11 +60,11 @@ void hs_error_clear(struct hs_error *error)
     error->message[0] = error->hint[0] = error->place[0] = 0;
 }
 
-enum hasten_status hs_fail(struct hs_error *error, enum hasten_status status, const char *hint,
-                           const char *format, ...)
+void hs_error_set(struct hs_error *error, enum hasten_status status, const char *hint,
+                  const char *format, ...)
 {
     if (!error)
-        return status;
+        return;
     /* The texts may be built from the record's own old ones: finish the new ones before storing. */
     struct hs_error fresh = {.status = status};
     va_list arguments;
@@ -76,7 +76,6 @@ enum hasten_status hs_fail(struct hs_error *error, enum hasten_status status, co
             trim_split_sequence(fresh.hint);
     }
     *error = fresh;
-    return status;
 }
 
 enum hasten_status hs_error_at(struct hs_error *error, const char *format, ...)

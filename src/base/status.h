@@ -57,8 +57,17 @@ void hs_error_clear(struct hs_error *error);
  *     return hs_fail(error, HASTEN_CORRUPT_INPUT, "download it again", "magic is %08x", magic);
  * hint may be NULL. The place is cleared; use hs_error_at to say where. Long texts are cut.
  */
-enum hasten_status hs_fail(struct hs_error *error, enum hasten_status status, const char *hint,
-                           const char *format, ...) __attribute__((format(printf, 4, 5)));
+#define hs_fail(error, status, hint, ...)                                                          \
+    hs_fail_status((hs_error_set(error, status, hint, __VA_ARGS__), (status)))
+
+/* What hs_fail calls: fills the record. A macro in front, so that compilers see which status comes
+ * back (a constant that is not HASTEN_OK) and do not warn about outputs that stay unset. */
+void hs_error_set(struct hs_error *error, enum hasten_status status, const char *hint,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+static inline enum hasten_status hs_fail_status(enum hasten_status status)
+{
+    return status;
+}
 
 /* Sets the place if none is set yet (the innermost place wins) and returns error's status. */
 enum hasten_status hs_error_at(struct hs_error *error, const char *format, ...)

@@ -1,0 +1,89 @@
+/*
+ * F32 form of a model file: every tensor dequantized to F32, metadata copied. The reference that
+ * quality is measured against (docs/QUALITY.md), and an oracle for other engines. Streams row by
+ * row: memory stays at one row, file pages are dropped tensor by tensor.
+ */
+#include <string.h>
+
+#include "base/memory.h"
+#include "engine/engine.h"
+#include "kernels/rows.h"
+
+static enum hasten_status copy_metadata(const struct gguf_file *file, struct gguf_writer *writer,
+                                        struct hs_error *error)
+{
+    for (int64_t i = 0; i < file->entry_count; i++) {
+        const struct gguf_entry *entry = &file->entries[i];
+        if (hs_str_is(entry->key, "general.file_type"))
+            HS_TRY(gguf_put_u32(writer, "general.file_type", 0, error)); /* all F32 */
+        else if (!hs_str_is(entry->key, "general.alignment") &&
+                 !hs_str_is(entry->key, "general.quantization_version"))
+            HS_TRY(gguf_put_entry(writer, entry, error));
+    }
+    return HASTEN_OK;
+}
+
+static enum hasten_status declare_tensors(const struct gguf_file *file, struct gguf_writer *writer,
+                                          struct hs_error *error)
+{
+    for (int64_t i = 0; i < file->tensor_count; i++) {
+        const struct gguf_tensor *tensor = &file->tensors[i];
+        if (!kn_can_decode(tensor->dtype))
+            return hs_fail(error, HASTEN_UNSUPPORTED, NULL,
+                           "tensor '%.*s' of type %s has no F32 form", HS_STR(tensor->name),
+                           tn_dtype_info(tensor->dtype)->name);
+        HS_TRY(gguf_declare(writer, tensor->name, TN_F32, tensor->dims, tensor->shape, error));
+    }
+    return HASTEN_OK;
+}
+
+static enum hasten_status write_tensor(const struct gguf_tensor *tensor, float *row,
+                                       struct gguf_writer *writer, struct hs_error *error)
+{
+    size_t row_bytes;
+    int64_t cols = tensor->shape[0], rows = tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
+    if (!tn_row_bytes(tensor->dtype, cols, &row_bytes))
+        return hs_fail(error, HASTEN_CORRUPT_INPUT, NULL, "tensor '%.*s' has no valid row size",
+                       HS_STR(tensor->name));
+    for (int64_t r = 0; r < rows; r++) {
+        kn_decode_row(tensor->dtype, tensor->data + (size_t)r * row_bytes, cols, row);
+        HS_TRY(gguf_write_data(writer, row, (size_t)cols * sizeof *row, error));
+    }
+    return HASTEN_OK;
+}
+
+static enum hasten_status write_tensors(const struct gguf_file *file, struct gguf_writer *writer,
+                                        struct hs_error *error)
+{
+    enum hasten_status status = HASTEN_OK;
+    int64_t widest = 1;
+    for (int64_t i = 0; i < file->tensor_count; i++)
+        widest = file->tensors[i].shape[0] > widest ? file->tensors[i].shape[0] : widest;
+    float *row = hs_calloc((size_t)widest, sizeof *row);
+    if (!row)
+        return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "no memory for a tensor row");
+    for (int64_t i = 0; i < file->tensor_count && status == HASTEN_OK; i++) {
+        const struct gguf_tensor *tensor = &file->tensors[i];
+        status = write_tensor(tensor, row, writer, error);
+        hs_file_map_drop(&file->map, (size_t)(tensor->data - file->map.data), tensor->size_bytes);
+    }
+    hs_free(row);
+    return status;
+}
+
+enum hasten_status en_convert_f32(const char *path_in, const char *path_out, struct hs_error *error)
+{
+    struct gguf_file *file = NULL;
+    struct gguf_writer *writer = NULL;
+    enum hasten_status status;
+    HS_TRY_GOTO(status, gguf_open(path_in, error, &file), out);
+    HS_TRY_GOTO(status, gguf_writer_open(path_out, error, &writer), out);
+    HS_TRY_GOTO(status, copy_metadata(file, writer, error), out);
+    HS_TRY_GOTO(status, declare_tensors(file, writer, error), out);
+    HS_TRY_GOTO(status, write_tensors(file, writer, error), out);
+    status = gguf_writer_finish(&writer, error);
+out:
+    gguf_writer_abort(&writer);
+    gguf_close(&file);
+    return status;
+}

@@ -1,0 +1,147 @@
+/*
+ * Engine: opened models and what is done with them. No sockets, no printing.
+ *
+ * en_open takes a model file through the house: formats -> models -> passes -> plan -> constant
+ * store -> KV cache -> run. en_step computes one step for any mix of sequences (prompt chunks and
+ * single tokens). The result of a sequence depends on the model, its numerics recipe and its own
+ * tokens only: same bits alone or in any batch, chunking, thread count or page order.
+ *
+ * Threads: one model serves one call at a time, except en_cancel, which any thread or signal
+ * handler may call.
+ */
+#ifndef HASTEN_ENGINE_ENGINE_H
+#define HASTEN_ENGINE_ENGINE_H
+
+#include "base/cpu.h"
+#include "base/team.h"
+#include "models/model.h"
+#include "plan/plan.h"
+#include "runtime/run.h"
+#include "text/chat_template.h"
+#include "text/sampler.h"
+#include "text/tokenizer.h"
+
+struct en_options {
+    enum tn_dtype kv_dtype;  /* TN_F16 (default) or TN_F32 */
+    int threads;             /* 0: all usable CPUs */
+    int64_t context;         /* positions a sequence may have; 0: min(trained context, 4096) */
+    int64_t cache_positions; /* positions over all sequences; 0: one sequence's context */
+    int32_t step_tokens;     /* bound of tokens per step (T); 0: 512 */
+    int32_t wanted_rows;     /* bound of rows with logits per step (R); 0: 64 */
+    int32_t sequences;       /* bound of sequences per step; 0: 16 */
+    enum hs_cpu_class cpu_class_max; /* cap; HS_CPU_CLASS_COUNT: what the CPU has */
+    const char *const *disabled_passes;
+    int disabled_pass_count;
+    uint64_t page_shuffle_seed; /* tests: pages in random order */
+    bool without_plan;          /* stop after building the canonical graph (inspect, ir) */
+    struct md_options build;    /* kv_dtype is taken from above; planted faults for tests */
+};
+/* Defaults as noted above. */
+struct en_options en_options_default(void);
+
+struct en_model;
+
+/* Opens a model file. Errors as of each stage, place = path. Caller owns: en_close. */
+HS_MUST_USE enum hasten_status en_open(const char *path, const struct en_options *options,
+                                       struct hs_error *error, struct en_model **model_out);
+void en_close(struct en_model **model);
+
+/* Parts of an opened model; borrowed, live as long as it. */
+const struct md_facts *en_facts(const struct en_model *model);
+const struct gguf_file *en_file(const struct en_model *model);
+const struct tx_tokenizer *en_tokenizer(const struct en_model *model);    /* NULL: file has none */
+const struct tx_template *en_chat_template(const struct en_model *model); /* NULL: none */
+struct hs_str en_chat_template_source(const struct en_model *model);
+/* Why a template that the file has could not be read (status OK: no such problem). */
+const struct hs_error *en_chat_template_error(const struct en_model *model);
+const struct ir_graph *en_canonical(const struct en_model *model);
+const struct ir_graph *en_lowered(const struct en_model *model);
+const struct pl_plan *en_plan(const struct en_model *model);
+struct rt_cache *en_cache(struct en_model *model);
+struct rt_run *en_run(struct en_model *model);
+int64_t en_context(const struct en_model *model);
+int en_threads(const struct en_model *model);
+/* Short text that names everything bits depend on besides model and tokens:
+ * "avx512vnni-a8.32-kv.f16". */
+const char *en_recipe(const struct en_model *model);
+
+/* A sequence of this model; at most en_context positions. */
+HS_MUST_USE enum hasten_status en_sequence_open(struct en_model *model, struct hs_error *error,
+                                                struct rt_sequence **sequence_out);
+
+struct en_item { /* one sequence's share of a step */
+    struct rt_sequence *sequence;
+    const int32_t *tokens; /* [count] next tokens */
+    int32_t count;
+    enum rt_wanted wanted;
+};
+/* One step. *logits_out: f32[wanted rows in order][vocab], valid until the next step. On failure no
+ * sequence has advanced. INVALID_ARGUMENT for token ids outside the vocabulary. */
+HS_MUST_USE enum hasten_status en_step(struct en_model *model, const struct en_item *items,
+                                       int count, struct hs_error *error, const float **logits_out);
+/* Feeds `count` tokens in chunks of at most `chunk` (0: the step bound); logits of the last token
+ * (NULL when count is 0). */
+HS_MUST_USE enum hasten_status en_feed(struct en_model *model, struct rt_sequence *sequence,
+                                       const int32_t *tokens, int64_t count, int32_t chunk,
+                                       struct hs_error *error, const float **logits_out);
+/* Stops the running step or generation (CANCELLED / finish reason "cancel") soon. */
+void en_cancel(struct en_model *model);
+
+/* Generation. */
+enum en_finish { EN_FINISH_STOP, EN_FINISH_LENGTH, EN_FINISH_CANCEL };
+const char *en_finish_name(enum en_finish finish); /* "stop", "length", "cancel" */
+
+struct en_generate_options {
+    struct tx_sampling sampling;
+    int64_t max_tokens; /* -1: until the context is full */
+    bool ignore_end;    /* go on after end tokens (benchmarks) */
+    /* Whole characters as they come; return false to stop (finish reason "cancel"). NULL: none. */
+    bool (*on_text)(void *context, const char *text, size_t size_bytes);
+    /* Each token id, end tokens included; NULL: none. */
+    void (*on_token)(void *context, int32_t id);
+    void *context;
+};
+
+struct en_generated {
+    enum en_finish finish;
+    int64_t prompt_tokens, completion_tokens; /* the end token is not counted */
+    uint64_t prompt_ns;                       /* prompt processing */
+    uint64_t first_token_ns;                  /* from the call to the first token sampled */
+    uint64_t decode_ns;                       /* from the first token on */
+    uint64_t gap_p50_ns, gap_p99_ns; /* between tokens, nearest rank; 0 with fewer than 2 tokens */
+};
+
+/* Feeds prompt (at least one token) and samples until an end token, max_tokens, the end of the
+ * context or a cancel. The sequence keeps everything but the last sampled token, so a chat goes on
+ * by feeding what follows. Steady state allocates nothing. */
+HS_MUST_USE enum hasten_status en_generate(struct en_model *model, struct rt_sequence *sequence,
+                                           const int32_t *prompt, int64_t prompt_count,
+                                           const struct en_generate_options *options,
+                                           struct hs_error *error, struct en_generated *result_out);
+
+/* Perplexity as docs/QUALITY.md defines it. */
+struct en_perplexity_options {
+    int64_t window;      /* --ctx, default 512 */
+    int64_t windows_max; /* 0: all */
+    /* Every scored row in order: target token and logits; NULL: none. A status other than OK ends
+     * the evaluation. */
+    enum hasten_status (*on_row)(void *context, int32_t target, const float *logits, int64_t vocab);
+    /* After each window, for progress; NULL: none. */
+    void (*on_window)(void *context, int64_t done, int64_t total, double perplexity);
+    void *context;
+};
+struct en_perplexity {
+    double perplexity, standard_error;
+    int64_t scored_tokens, windows;
+};
+HS_MUST_USE enum hasten_status en_perplexity(struct en_model *model, struct hs_str text,
+                                             const struct en_perplexity_options *options,
+                                             struct hs_error *error,
+                                             struct en_perplexity *result_out);
+
+/* Writes the F32 form of a model file: every tensor dequantized, metadata copied. The file appears
+ * under path_out only when complete. */
+HS_MUST_USE enum hasten_status en_convert_f32(const char *path_in, const char *path_out,
+                                              struct hs_error *error);
+
+#endif

@@ -1,0 +1,176 @@
+#include "model_test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "catalog/catalog.h"
+
+void mt_must(enum hasten_status status, const struct hs_error *error)
+{
+    if (status == HASTEN_OK)
+        return;
+    fprintf(stderr, "%s: %s (%s) at %s\n", hs_status_name(status), error->message, error->hint,
+            error->place);
+    exit(1);
+}
+
+char *mt_model_path(const char *name)
+{
+    struct hs_error error = {0};
+    struct ct_catalog *catalog = NULL;
+    char *path = NULL;
+    mt_must(ct_open(&error, &catalog), &error);
+    mt_must(ct_resolve(catalog, name, true, NULL, NULL, &error, &path), &error);
+    ct_close(&catalog);
+    return path;
+}
+
+struct en_model *mt_open(const char *path, const struct en_options *options)
+{
+    struct hs_error error = {0};
+    struct en_model *model = NULL;
+    mt_must(en_open(path, options, &error, &model), &error);
+    return model;
+}
+
+char *mt_f32_form(const char *path)
+{
+    struct hs_error error = {0};
+    struct hs_buffer name = {0};
+    struct stat info;
+    hs_buffer_printf(&name, "%s.f32.gguf", path);
+    if (stat(name.data, &info) != 0)
+        mt_must(en_convert_f32(path, name.data, &error), &error);
+    return name.data;
+}
+
+static char *read_under(const char *folder, const char *name, size_t *size_bytes_out)
+{
+    struct hs_error error = {0};
+    struct hs_buffer path = {0};
+    char *data = NULL;
+    const char *root = getenv("HASTEN_TEST_DATA");
+    hs_buffer_printf(&path, "%s/%s/%s", root ? root : "tests", folder, name);
+    mt_must(hs_file_read(path.data, 64u << 20, &error, &data, size_bytes_out), &error);
+    hs_buffer_free(&path);
+    return data;
+}
+
+char *mt_text(const char *name, size_t *size_bytes_out)
+{
+    return read_under("data", name, size_bytes_out);
+}
+
+static void read_row(struct hs_cursor *cursor, struct mt_golden_row *row)
+{
+    row->window = hs_cursor_u32(cursor);
+    row->position = hs_cursor_u32(cursor);
+    row->log_sum_exp = hs_cursor_f64(cursor);
+    for (int i = 0; i < MT_TOP; i++)
+        row->id[i] = hs_cursor_u32(cursor);
+    for (int i = 0; i < MT_TOP; i++)
+        row->logit[i] = hs_cursor_f32(cursor);
+}
+
+struct mt_golden mt_golden_read(const char *name)
+{
+    struct mt_golden golden = {0};
+    size_t size = 0;
+    golden.bytes = read_under("golden", name, &size);
+    struct hs_cursor cursor = hs_cursor_over(golden.bytes, size);
+    const uint8_t *magic = hs_cursor_take(&cursor, 4);
+    uint32_t head[11];
+    for (int i = 0; i < 11; i++)
+        head[i] = hs_cursor_u32(&cursor);
+    hs_cursor_take(&cursor, 8 + 8 + 8);
+    golden.ctx = head[1];
+    golden.vocab = head[2];
+    golden.windows = head[3];
+    golden.rows = head[4];
+    if (!magic || memcmp(magic, "HGLD", 4) != 0 || head[0] != 1 || head[5] != MT_TOP ||
+        golden.windows > 64 || golden.ctx > 65536 || golden.rows > 4096) {
+        fprintf(stderr, "%s is not a golden file of version 1\n", name);
+        exit(1);
+    }
+    golden.ids = hs_calloc((size_t)golden.windows * golden.ctx, sizeof *golden.ids);
+    golden.row = hs_calloc(golden.rows, sizeof *golden.row);
+    for (uint32_t i = 0; i < golden.windows * golden.ctx; i++)
+        golden.ids[i] = hs_cursor_u32(&cursor);
+    for (uint32_t i = 0; i < golden.rows; i++)
+        read_row(&cursor, &golden.row[i]);
+    if (cursor.failed) {
+        fprintf(stderr, "%s is truncated\n", name);
+        exit(1);
+    }
+    return golden;
+}
+
+void mt_golden_free(struct mt_golden *golden)
+{
+    hs_free(golden->ids);
+    hs_free(golden->row);
+    hs_free(golden->bytes);
+}
+
+double mt_golden_kl(const struct mt_golden_row *row, const float *logits, int64_t vocab)
+{
+    double largest = (double)logits[0], sum = 0.0, kl = 0.0, rest_p = 1.0, rest_q = 1.0;
+    for (int64_t i = 1; i < vocab; i++)
+        largest = (double)logits[i] > largest ? (double)logits[i] : largest;
+    for (int64_t i = 0; i < vocab; i++)
+        sum += exp((double)logits[i] - largest);
+    double log_sum_exp = largest + log(sum);
+    for (int i = 0; i < MT_TOP; i++) {
+        double log_p = (double)row->logit[i] - row->log_sum_exp;
+        double log_q = (double)logits[row->id[i]] - log_sum_exp;
+        kl += exp(log_p) * (log_p - log_q);
+        rest_p -= exp(log_p);
+        rest_q -= exp(log_q);
+    }
+    if (rest_p > 1e-12)
+        kl += rest_p * log(rest_p / (rest_q > 1e-12 ? rest_q : 1e-12));
+    return kl;
+}
+
+/* Largest logit is another token than the golden's. */
+static bool argmax_differs(const struct mt_golden_row *row, const float *logits, int64_t vocab)
+{
+    for (int64_t i = 0; i < vocab; i++)
+        if (logits[i] > logits[row->id[0]])
+            return true;
+    return false;
+}
+
+struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden)
+{
+    struct hs_error error = {0};
+    struct mt_kl kl = {0};
+    struct rt_sequence *sequence = NULL;
+    const struct mt_golden_row *row = golden->row;
+    int64_t vocab = en_facts(model)->vocab;
+    mt_must(en_sequence_open(model, &error, &sequence), &error);
+    for (uint32_t w = 0; w < golden->windows; w++) {
+        const int32_t *ids = (const int32_t *)(golden->ids + (size_t)w * golden->ctx);
+        int64_t at = 0;
+        mt_must(rt_sequence_rewind(sequence, 0, &error), &error);
+        for (; row < golden->row + golden->rows && row->window == w; row++) {
+            const float *logits;
+            mt_must(en_feed(model, sequence, ids + at, row->position + 1 - at, 0, &error, &logits),
+                    &error);
+            at = row->position + 1;
+            double value = mt_golden_kl(row, logits, vocab);
+            kl.mean += value;
+            kl.largest = value > kl.largest || value != value ? value : kl.largest;
+            kl.argmax_differs += argmax_differs(row, logits, vocab);
+            kl.rows++;
+        }
+    }
+    rt_sequence_close(&sequence);
+    kl.mean /= kl.rows;
+    return kl;
+}

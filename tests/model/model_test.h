@@ -1,0 +1,47 @@
+/* What the tests on real models share: finding the model, opening it, golden files, KL. */
+#ifndef HASTEN_TESTS_MODEL_TEST_H
+#define HASTEN_TESTS_MODEL_TEST_H
+
+#include <stdbool.h>
+
+#include "engine/engine.h"
+
+/* Path of a catalog model in the cache, pulled when missing. Caller frees with hs_free. Ends the
+ * test program when there is none. */
+char *mt_model_path(const char *name);
+/* Opens a model or ends the program with the error's text. */
+struct en_model *mt_open(const char *path, const struct en_options *options);
+/* Prints the error and ends the program when status is not OK. */
+void mt_must(enum hasten_status status, const struct hs_error *error);
+/* F32 form of a model, made once beside it in the cache (PATH.f32.gguf). Caller frees. */
+char *mt_f32_form(const char *path);
+/* Whole text file under tests/data. Caller frees with hs_free. */
+char *mt_text(const char *name, size_t *size_bytes_out);
+
+enum { MT_TOP = 64 };
+struct mt_golden_row {
+    uint32_t window, position;
+    double log_sum_exp;
+    uint32_t id[MT_TOP];
+    float logit[MT_TOP];
+};
+struct mt_golden {
+    uint32_t ctx, vocab, windows, rows;
+    uint32_t *ids;             /* [windows][ctx] */
+    struct mt_golden_row *row; /* [rows] windows ascending, positions ascending */
+    char *bytes;
+};
+/* Reads tests/golden/NAME; ends the program on a malformed file. */
+struct mt_golden mt_golden_read(const char *name);
+void mt_golden_free(struct mt_golden *golden);
+/* KL of our logits against a golden row over 64 ids and one rest bucket. */
+double mt_golden_kl(const struct mt_golden_row *row, const float *logits, int64_t vocab);
+
+struct mt_kl {
+    double mean, largest;
+    uint32_t rows, argmax_differs;
+};
+/* Runs the golden's windows through a model and compares every golden row. */
+struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden);
+
+#endif
