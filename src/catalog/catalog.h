@@ -59,7 +59,7 @@ HS_MUST_USE enum hasten_status ct_remove(const struct ct_model *model, struct hs
  * *path_out with hs_free.
  */
 HS_MUST_USE enum hasten_status ct_resolve(const struct ct_catalog *catalog, const char *name,
-                                          bool pull_missing, ct_progress_fn progress,
-                                          void *context, struct hs_error *error, char **path_out);
+                                          bool pull_missing, ct_progress_fn progress, void *context,
+                                          struct hs_error *error, char **path_out);
 
 #endif

@@ -16,19 +16,31 @@
 #include "tensor/dtype.h"
 
 enum gguf_type { /* value types, numbered as in files */
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
-    GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64, GGUF_TYPE_COUNT
+                 GGUF_U8,
+                 GGUF_I8,
+                 GGUF_U16,
+                 GGUF_I16,
+                 GGUF_U32,
+                 GGUF_I32,
+                 GGUF_F32,
+                 GGUF_BOOL,
+                 GGUF_STRING,
+                 GGUF_ARRAY,
+                 GGUF_U64,
+                 GGUF_I64,
+                 GGUF_F64,
+                 GGUF_TYPE_COUNT
 };
 
 struct gguf_entry { /* one metadata key */
     struct hs_str key;
-    enum gguf_type type;         /* GGUF_ARRAY: see element and count */
-    enum gguf_type element;      /* element type of an array (arrays of arrays are refused) */
-    uint64_t count;              /* elements of an array, else 1 */
-    const uint8_t *data;         /* encoded value(s); arrays: after type and count */
+    enum gguf_type type;    /* GGUF_ARRAY: see element and count */
+    enum gguf_type element; /* element type of an array (arrays of arrays are refused) */
+    uint64_t count;         /* elements of an array, else 1 */
+    const uint8_t *data;    /* encoded value(s); arrays: after type and count */
     size_t data_bytes;
-    struct hs_str text;          /* value of a GGUF_STRING */
-    const struct hs_str *texts;  /* [count] views of a string array, else NULL */
+    struct hs_str text;         /* value of a GGUF_STRING */
+    const struct hs_str *texts; /* [count] views of a string array, else NULL */
 };
 
 #define GGUF_DIMS 4
@@ -47,8 +59,8 @@ struct gguf_file {
     uint32_t version;
     uint32_t alignment;
     int64_t entry_count, tensor_count;
-    struct gguf_entry *entries;   /* file order */
-    struct gguf_tensor *tensors;  /* file order */
+    struct gguf_entry *entries;  /* file order */
+    struct gguf_tensor *tensors; /* file order */
     struct hs_arena arena;
     void *index; /* private: name lookup */
 };

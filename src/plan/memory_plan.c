@@ -52,8 +52,7 @@ static bool first_fit(const struct pl_lifetime *values, const struct place *orde
             size_t other_size, end, other_end;
             if (!lives_together(value, other))
                 continue;
-            if (!padded_size(other->size_bytes, &other_size) ||
-                !hs_size_add(offset, size, &end) ||
+            if (!padded_size(other->size_bytes, &other_size) || !hs_size_add(offset, size, &end) ||
                 !hs_size_add(other->offset, other_size, &other_end))
                 return false;
             if (offset < other_end && other->offset < end) {

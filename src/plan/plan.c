@@ -78,8 +78,8 @@ static enum hasten_status copy_constants(struct builder *b)
 {
     const struct ir_graph *graph = b->graph;
     struct pl_plan *plan = b->plan;
-    plan->constants = hs_arena_alloc(&plan->arena, (size_t)graph->constant_count + 1,
-                                     sizeof *plan->constants);
+    plan->constants =
+        hs_arena_alloc(&plan->arena, (size_t)graph->constant_count + 1, sizeof *plan->constants);
     if (!plan->constants)
         return no_memory(b->error);
     plan->constant_count = graph->constant_count;
@@ -217,14 +217,13 @@ static enum hasten_status build_all(struct builder *b)
     HS_TRY(copy_constants(b));
     HS_TRY(copy_states(b));
     HS_TRY(collect_lifetimes(b));
-    plan->instructions = hs_arena_alloc(&plan->arena, (size_t)graph->node_count + 1,
-                                        sizeof *plan->instructions);
+    plan->instructions =
+        hs_arena_alloc(&plan->arena, (size_t)graph->node_count + 1, sizeof *plan->instructions);
     if (!plan->instructions)
         return no_memory(b->error);
     plan->instruction_count = graph->node_count;
     for (int32_t i = 0; i < graph->node_count; i++) {
-        enum hasten_status status =
-            build_instruction(b, &graph->nodes[i], &plan->instructions[i]);
+        enum hasten_status status = build_instruction(b, &graph->nodes[i], &plan->instructions[i]);
         if (status != HASTEN_OK)
             return hs_error_at(b->error, "instruction %d (%s)", (int)i,
                                op_info(graph->nodes[i].op)->name),

@@ -42,7 +42,7 @@ struct pl_instruction {
     uint64_t multiply_adds_row; /* per row */
 };
 
-struct pl_constant { /* what the constant store must provide */
+struct pl_constant {    /* what the constant store must provide */
     const char *tensor; /* name in the model file */
     enum tn_dtype dtype;
     enum tn_layout layout;
@@ -72,15 +72,15 @@ struct pl_plan {
     int32_t state_count;
     struct ir_page_group groups[4];
     int32_t group_count;
-    size_t arena_bytes;   /* of a run */
-    size_t scratch_bytes; /* per thread */
+    size_t arena_bytes;       /* of a run */
+    size_t scratch_bytes;     /* per thread */
     struct pl_operand logits; /* f32[R][vocab] */
     int64_t vocab;
 };
 
 /* Builds the plan of a lowered, verified graph. Everything needed is copied. UNSUPPORTED when no
- * kernel of the class takes an instruction (place names it), LIMIT when sizes overflow. Caller frees
- * with pl_free. Thread-safe. */
+ * kernel of the class takes an instruction (place names it), LIMIT when sizes overflow. Caller
+ * frees with pl_free. Thread-safe. */
 HS_MUST_USE enum hasten_status pl_build(const struct ir_graph *lowered, enum hs_cpu_class cpu_class,
                                         const struct pl_limits *limits, struct hs_error *error,
                                         struct pl_plan **plan_out);

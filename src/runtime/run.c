@@ -42,7 +42,7 @@ struct claim {
 
 struct rt_run {
     const struct pl_plan *plan;
-    const void **constants; /* [plan.constant_count] */
+    const void **constants;  /* [plan.constant_count] */
     struct kn_state *states; /* [plan.state_count] */
     uint8_t *arena;
     uint8_t *scratch; /* [threads][scratch_bytes] */
@@ -235,8 +235,8 @@ static void advance(struct rt_run *run, int member, int32_t index)
     for (; index < run->plan->instruction_count; index++) {
         bind_call(run, index, &call);
         int64_t units = has_failed(run) ? 0 : run->plan->instructions[index].kernel->units(&call);
-        int64_t chunk = (units + run->members * CHUNKS_PER_MEMBER - 1) /
-                        (run->members * CHUNKS_PER_MEMBER);
+        int64_t chunk =
+            (units + run->members * CHUNKS_PER_MEMBER - 1) / (run->members * CHUNKS_PER_MEMBER);
         int64_t chunks = chunk > 0 ? (units + chunk - 1) / chunk : 0;
         if (chunks > 1 && run->members > 1) {
             run->units = (int32_t)units;

@@ -36,7 +36,7 @@ void rt_run_cancel(struct rt_run *run);
 struct rt_profile_row {
     uint64_t calls, total_ns, rows; /* rows: sum of kn_call.rows */
 };
-void rt_run_profile(struct rt_run *run, bool on);                   /* clears the table */
+void rt_run_profile(struct rt_run *run, bool on);                           /* clears the table */
 const struct rt_profile_row *rt_run_profile_rows(const struct rt_run *run); /* per instruction */
 
 #endif

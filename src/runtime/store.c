@@ -108,7 +108,8 @@ static enum hasten_status new_block(struct rt_store *store, const struct pl_plan
             continue;
         if (!hs_size_align(plan->constants[i].size_bytes, 64, &aligned) ||
             !hs_size_add(total, aligned, &total))
-            return hs_fail(error, HASTEN_LIMIT, NULL, "the model's weights exceed the address space");
+            return hs_fail(error, HASTEN_LIMIT, NULL,
+                           "the model's weights exceed the address space");
     }
     *block_out = NULL;
     if (total == 0)

@@ -34,10 +34,10 @@ enum tn_layout { TN_LAYOUT_ROWS, TN_LAYOUT_PANEL32, TN_LAYOUT_COUNT };
 
 const char *tn_layout_name(enum tn_layout layout);
 
-#define TN_PANEL_ROWS      32  /* rows of a weight panel */
-#define TN_QUANT_BLOCK     32  /* activations: elements per scale */
-#define TN_PAGE_POSITIONS  32  /* positions of a KV page */
-#define TN_LEAF_POSITIONS  256 /* positions of an attention leaf (DECISIONS: 3, R3) */
+#define TN_PANEL_ROWS       32  /* rows of a weight panel */
+#define TN_QUANT_BLOCK      32  /* activations: elements per scale */
+#define TN_PAGE_POSITIONS   32  /* positions of a KV page */
+#define TN_LEAF_POSITIONS   256 /* positions of an attention leaf (DECISIONS: 3, R3) */
 #define TN_LEAVES_PER_GROUP 16
 
 /* Bytes of a rows x cols weight in a layout; false when the type has no such layout, cols is no
@@ -49,9 +49,9 @@ size_t tn_panel_bytes(enum tn_dtype dtype, int64_t cols);
 
 /* Parts of an A8 value of rows x cols (cols a multiple of 32). */
 struct tn_a8 {
-    int8_t *codes;  /* [rows][cols] */
-    float *scales;  /* [cols/32][rows] */
-    float *sums;    /* [cols/32][rows], scale * sum of codes */
+    int8_t *codes; /* [rows][cols] */
+    float *scales; /* [cols/32][rows] */
+    float *sums;   /* [cols/32][rows], scale * sum of codes */
 };
 bool tn_a8_bytes(int64_t rows, int64_t cols, size_t *bytes_out);
 struct tn_a8 tn_a8_view(void *base, int64_t rows, int64_t cols);

@@ -52,8 +52,11 @@ static size_t fake_scratch(const void *attrs)
     return 64;
 }
 
-static const struct kn_kernel fake_kernel = {
-    .name = "fake", .op = OP_ADD, .units = fake_units, .run = fake_run, .scratch_bytes = fake_scratch};
+static const struct kn_kernel fake_kernel = {.name = "fake",
+                                             .op = OP_ADD,
+                                             .units = fake_units,
+                                             .run = fake_run,
+                                             .scratch_bytes = fake_scratch};
 
 struct fixture {
     struct fake_attrs attrs[INSTRUCTIONS];
