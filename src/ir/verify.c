@@ -272,7 +272,7 @@ static enum hasten_status check_rope_step(const struct check *check, const struc
         seg->rope_dims % 2 || seg->rope_dims > seg->rope_head_dim ||
         fixed_dim(check, table, 1) != seg->rope_dims / 2 || fixed_dim(check, table, 2) != 2)
         return wrong(check, "impossible rope epilogue");
-    if (seg->rope_style == OP_ROPE_HALVES && attrs->unit_rows % seg->rope_head_dim)
+    if (attrs->unit_rows % seg->rope_head_dim)
         return wrong(check, "unit_rows cuts a rope head");
     return HASTEN_OK;
 }

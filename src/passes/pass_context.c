@@ -106,14 +106,14 @@ static int32_t least_common_multiple(int32_t a, int32_t b)
     return a / x * b;
 }
 
-/* Rotation of halves needs whole heads in one unit; everything else is content with 32 rows. */
+/* Rotation needs whole heads in one unit (pairs may lie half a head apart, and a unit then starts
+ * at feature 0 of a head); everything else is content with 32 rows. */
 static int32_t choose_unit_rows(const struct op_linear_attrs *attrs)
 {
     int32_t unit = TN_PANEL_ROWS;
     for (int32_t s = 0; s < attrs->segments; s++)
         for (int i = 0; i < OP_EPILOGUE_STEPS; i++)
-            if (attrs->segment[s].steps[i].kind == OP_EPI_ROPE &&
-                attrs->segment[s].rope_style == OP_ROPE_HALVES)
+            if (attrs->segment[s].steps[i].kind == OP_EPI_ROPE)
                 unit = least_common_multiple(unit, attrs->segment[s].rope_head_dim);
     return unit;
 }

@@ -2,17 +2,22 @@
  * Writes the golden logits of a model: a small file that says what llama.cpp computes for a
  * committed text, so that our own tests need neither llama.cpp nor its build.
  *
- * usage: make_golden --model FILE --text FILE [--out FILE] [--full-logits FILE] [--perplexity]
- *                    [--ctx N] [--windows N] [--kv f32|f16] [--fa off|on|auto] [--threads N]
+ * usage: make_golden --model FILE --text FILE | --random-ids SEED [--out FILE]
+ *                    [--full-logits FILE] [--perplexity] [--ctx N] [--windows N] [--first N]
+ *                    [--rows N] [--sparse] [--kv f32|f16] [--fa off|on|auto] [--threads N]
  *
  * The text loses its last newline and is tokenized once (special tokens added as the model
  * asks, none parsed). Each window is ctx (512) tokens; where the model wants BOS it is written
- * over token 0 of the window. Rows ctx/2 .. ctx-2 are scored: row r is the output at position r
- * of the window and is scored against the token at r + 1. A last partial window is dropped.
+ * over token 0 of the window. Rows first (ctx/2) .. ctx-2 are scored: row r is the output at
+ * position r of the window and is scored against the token at r + 1. A last partial window is
+ * dropped. --random-ids takes ids that a generator draws instead of a text, for models without a
+ * tokenizer.
  * --windows 0 runs all of them (default 8). One window is one batch on an empty KV cache.
  * --perplexity prints exp of the mean negative log-likelihood over the scored rows of the
  * windows run, with its standard error.
- * --full-logits writes float32 [windows][ctx - 1 - ctx/2 rows][vocab] in this machine's byte
+ * --rows golden rows a window (default 8). --sparse computes logits of these rows only, for long
+ * windows and large vocabularies; they are then all that is scored.
+ * --full-logits writes float32 [windows][ctx - 1 - first rows][vocab] in this machine's byte
  * order, window after window, rows ascending.
  *
  * Golden file, little-endian, no padding:
@@ -21,15 +26,15 @@
  *   u32  ctx             tokens in a window
  *   u32  vocab           logits in a row
  *   u32  windows         W, windows used (the first W of the text; at most 8)
- *   u32  rows            R, golden rows (8 a window)
+ *   u32  rows            R, golden rows (--rows a window)
  *   u32  top             K, 64
  *   u32  kv_type         0 F32, 1 F16
  *   u32  flash           0 off, 1 on, 2 left to llama.cpp
  *   u32  bos             1 when BOS was written over token 0 of each window
- *   u32  text_tokens     tokens of the whole text
- *   u32  scored          rows in the perplexity below: W * (ctx - 1 - ctx/2)
- *   u64  text_bytes      bytes of the text without its last newline
- *   u64  text_fnv        FNV-1a 64 of those bytes
+ *   u32  text_tokens     tokens of the whole text (of all windows when random)
+ *   u32  scored          rows in the perplexity below: W * (ctx - 1 - first), sparse: R
+ *   u64  text_bytes      bytes of the text without its last newline (0 when random)
+ *   u64  text_fnv        FNV-1a 64 of those bytes (random: the seed)
  *   f64  mean_nll        over the scored rows of the W windows; perplexity = exp(mean_nll)
  *   u32  ids[W][ctx]     token ids as given to the model
  *   row  rows[R]         windows ascending, positions ascending:
@@ -48,13 +53,14 @@
 #include "golden_util.h"
 
 enum { TOP = 64, GOLDEN_WINDOWS = 8, ROWS_PER_WINDOW = 8, VERSION = 1 };
+enum { ROWS_MOST = 512 };
 
 struct options {
     const char *model, *text, *out, *full;
-    uint32_t ctx, windows, threads;
+    uint32_t ctx, windows, threads, first, rows, seed;
     enum ggml_type kv;
     enum llama_flash_attn_type flash;
-    bool perplexity;
+    bool perplexity, sparse, random_ids;
 };
 
 struct golden_row {
@@ -80,9 +86,15 @@ struct run {
     FILE *full;
 };
 
-static uint32_t scored_rows(uint32_t ctx)
+/* Rows of a window from the first scored one to the last that has a next token. */
+static uint32_t candidate_rows(const struct options *opt)
 {
-    return ctx - 1 - ctx / 2;
+    return opt->ctx - 1 - opt->first;
+}
+
+static uint32_t scored_rows(const struct options *opt)
+{
+    return opt->sparse ? opt->rows : candidate_rows(opt);
 }
 
 static double log_sum_exp(const float *logits, uint32_t n)
@@ -117,11 +129,11 @@ static void keep_top(struct golden_row *row, const float *logits, uint32_t n)
     }
 }
 
-/* The golden rows of a window are spread evenly over its scored rows, both ends included. */
-static bool is_golden_row(uint32_t index, uint32_t count)
+/* The golden rows of a window are spread evenly over its candidates, both ends included. */
+static bool is_golden_row(const struct options *opt, uint32_t index)
 {
-    for (uint32_t i = 0; i < ROWS_PER_WINDOW; i++) {
-        if (index == i * (count - 1) / (ROWS_PER_WINDOW - 1)) {
+    for (uint32_t i = 0; i < opt->rows; i++) {
+        if (index == i * (candidate_rows(opt) - 1) / (opt->rows - 1)) {
             return true;
         }
     }
@@ -131,7 +143,7 @@ static bool is_golden_row(uint32_t index, uint32_t count)
 static void score_row(struct run *run, uint32_t window, uint32_t index, const float *logits)
 {
     const uint32_t ctx = run->opt->ctx;
-    const uint32_t position = ctx / 2 + index;
+    const uint32_t position = run->opt->first + index;
     const size_t next = (size_t)window * ctx + position + 1;
     const double lse = log_sum_exp(logits, run->n_vocab);
     const double nll = lse - (double)logits[run->text_ids[next]];
@@ -141,7 +153,7 @@ static void score_row(struct run *run, uint32_t window, uint32_t index, const fl
     run->scored++;
     if (window < GOLDEN_WINDOWS) {
         run->golden_nll += nll;
-        if (is_golden_row(index, scored_rows(ctx))) {
+        if (is_golden_row(run->opt, index)) {
             struct golden_row *row = &run->rows[run->n_rows++];
             row->window = window;
             row->position = position;
@@ -154,15 +166,22 @@ static void score_row(struct run *run, uint32_t window, uint32_t index, const fl
     }
 }
 
-static void fill_batch(struct llama_batch *batch, const llama_token *ids, uint32_t ctx)
+/* Is row `index` of the candidates computed at all? */
+static bool is_scored(const struct options *opt, uint32_t index)
 {
-    batch->n_tokens = (int32_t)ctx;
-    for (uint32_t i = 0; i < ctx; i++) {
+    return index < candidate_rows(opt) && (!opt->sparse || is_golden_row(opt, index));
+}
+
+static void fill_batch(struct llama_batch *batch, const llama_token *ids,
+                       const struct options *opt)
+{
+    batch->n_tokens = (int32_t)opt->ctx;
+    for (uint32_t i = 0; i < opt->ctx; i++) {
         batch->token[i] = ids[i];
         batch->pos[i] = (llama_pos)i;
         batch->n_seq_id[i] = 1;
         batch->seq_id[i][0] = 0;
-        batch->logits[i] = i >= ctx / 2;
+        batch->logits[i] = i >= opt->first && is_scored(opt, i - opt->first);
     }
 }
 
@@ -172,12 +191,16 @@ static void run_windows(struct run *run)
     struct llama_batch batch = llama_batch_init((int32_t)ctx, 0, 1);
     for (uint32_t w = 0; w < run->windows; w++) {
         llama_memory_clear(llama_get_memory(run->lctx), true);
-        fill_batch(&batch, run->ids + (size_t)w * ctx, ctx);
+        fill_batch(&batch, run->ids + (size_t)w * ctx, run->opt);
         if (llama_decode(run->lctx, batch) != 0) {
             golden_die("decode", "failed");
         }
-        for (uint32_t i = 0; i < scored_rows(ctx); i++) {
-            const float *logits = llama_get_logits_ith(run->lctx, (int32_t)(ctx / 2 + i));
+        for (uint32_t i = 0; i < candidate_rows(run->opt); i++) {
+            if (!is_scored(run->opt, i)) {
+                continue;
+            }
+            const float *logits =
+                llama_get_logits_ith(run->lctx, (int32_t)(run->opt->first + i));
             if (!logits) {
                 golden_die("decode", "no logits");
             }
@@ -199,6 +222,21 @@ static void make_windows(struct run *run, bool bos)
     memcpy(run->ids, run->text_ids, (size_t)run->windows * ctx * sizeof *run->ids);
     for (uint32_t w = 0; bos && w < run->windows; w++) {
         run->ids[(size_t)w * ctx] = llama_vocab_bos(run->vocab);
+    }
+}
+
+/* Ids for models without a tokenizer (splitmix64; they stand in the golden, so that nobody has to
+ * draw them again). */
+static void draw_ids(struct run *run)
+{
+    uint64_t state = run->opt->seed;
+    run->n_text = (size_t)run->opt->windows * run->opt->ctx + 1;
+    run->text_ids = golden_alloc(run->n_text, sizeof *run->text_ids);
+    for (size_t i = 0; i < run->n_text; i++) {
+        uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        run->text_ids[i] = (llama_token)((z ^ (z >> 31)) % run->n_vocab);
     }
 }
 
@@ -231,11 +269,11 @@ static void write_row(FILE *file, const struct golden_row *row)
     }
 }
 
-static void write_golden(const struct run *run, const char *text, size_t length, bool bos)
+static void write_golden(const struct run *run, uint64_t text_hash, size_t length, bool bos)
 {
     const struct options *opt = run->opt;
     const uint32_t windows = run->windows < GOLDEN_WINDOWS ? run->windows : GOLDEN_WINDOWS;
-    const uint32_t scored = windows * scored_rows(opt->ctx);
+    const uint32_t scored = windows * scored_rows(opt);
     const uint32_t head[] = { VERSION, opt->ctx, run->n_vocab, windows, run->n_rows, TOP,
                               opt->kv == GGML_TYPE_F32 ? 0u : 1u, flash_code(opt->flash),
                               bos, (uint32_t)run->n_text, scored };
@@ -246,7 +284,7 @@ static void write_golden(const struct run *run, const char *text, size_t length,
         golden_put_u32(file, head[i]);
     }
     golden_put_u64(file, length);
-    golden_put_u64(file, fnv1a(text, length));
+    golden_put_u64(file, text_hash);
     golden_put_f64(file, run->golden_nll / scored);
     for (size_t i = 0; i < (size_t)windows * opt->ctx; i++) {
         golden_put_u32(file, (uint32_t)run->ids[i]);
@@ -336,6 +374,13 @@ static void parse_option(struct options *opt, const char *name, const char *valu
         opt->windows = golden_parse_count(name, value, 1u << 20);
     } else if (strcmp(name, "--threads") == 0) {
         opt->threads = golden_parse_count(name, value, 1024);
+    } else if (strcmp(name, "--first") == 0) {
+        opt->first = golden_parse_count(name, value, 1u << 20);
+    } else if (strcmp(name, "--rows") == 0) {
+        opt->rows = golden_parse_count(name, value, ROWS_MOST);
+    } else if (strcmp(name, "--random-ids") == 0) {
+        opt->seed = golden_parse_count(name, value, 1u << 30);
+        opt->random_ids = true;
     } else if (strcmp(name, "--kv") == 0) {
         opt->kv = parse_kv(value);
     } else if (strcmp(name, "--fa") == 0) {
@@ -348,21 +393,28 @@ static void parse_option(struct options *opt, const char *name, const char *valu
 static struct options parse_options(int argc, char **argv)
 {
     struct options opt = { .ctx = 512, .windows = GOLDEN_WINDOWS, .threads = 2,
+                           .rows = ROWS_PER_WINDOW, .first = UINT32_MAX,
                            .kv = GGML_TYPE_F32, .flash = LLAMA_FLASH_ATTN_TYPE_DISABLED };
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--perplexity") == 0) {
             opt.perplexity = true;
+        } else if (strcmp(argv[i], "--sparse") == 0) {
+            opt.sparse = true;
         } else {
             parse_option(&opt, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
             i++;
         }
     }
-    if (!opt.model || !opt.text) {
-        golden_die("usage", "--model FILE and --text FILE are needed");
+    if (!opt.model || !opt.text == !opt.random_ids) {
+        golden_die("usage", "--model FILE and --text FILE or --random-ids SEED are needed");
     }
-    /* Fewer scored rows than golden rows would repeat some of them. */
-    if (opt.ctx < 4 * ROWS_PER_WINDOW || opt.threads == 0) {
-        golden_die("usage", "--ctx is 32 or more, --threads 1 or more");
+    if (opt.first == UINT32_MAX) {
+        opt.first = opt.ctx / 2;
+    }
+    /* Fewer candidates than golden rows would repeat some of them. */
+    if (opt.rows < 2 || opt.threads == 0 || opt.ctx < 2 || opt.first > opt.ctx - 2 ||
+        candidate_rows(&opt) < opt.rows) {
+        golden_die("usage", "--rows is 2 or more, and a window has as many rows from --first on");
     }
     return opt;
 }
@@ -373,13 +425,19 @@ int main(int argc, char **argv)
     struct llama_model *model = open_model(&opt);
     struct run run = { .opt = &opt, .vocab = llama_model_get_vocab(model) };
     const bool bos = llama_vocab_get_add_bos(run.vocab);
-    size_t length;
-    char *text = golden_read_text(opt.text, &length);
+    size_t length = 0;
+    uint64_t hash = opt.seed;
+    char *text = opt.random_ids ? NULL : golden_read_text(opt.text, &length);
 
     run.n_vocab = (uint32_t)llama_vocab_n_tokens(run.vocab);
-    run.text_ids = golden_tokenize(run.vocab, text, length, true, &run.n_text);
+    if (text) {
+        hash = fnv1a(text, length);
+        run.text_ids = golden_tokenize(run.vocab, text, length, true, &run.n_text);
+    } else {
+        draw_ids(&run);
+    }
     make_windows(&run, bos);
-    run.rows = golden_alloc(GOLDEN_WINDOWS * ROWS_PER_WINDOW, sizeof *run.rows);
+    run.rows = golden_alloc((size_t)GOLDEN_WINDOWS * opt.rows, sizeof *run.rows);
     run.full = opt.full ? golden_create(opt.full) : NULL;
     run.lctx = open_context(&opt, model);
     run_windows(&run);
@@ -388,7 +446,7 @@ int main(int argc, char **argv)
         golden_close(run.full, opt.full);
     }
     if (opt.out) {
-        write_golden(&run, text, length, bos);
+        write_golden(&run, hash, length, bos);
     }
     if (opt.perplexity) {
         print_perplexity(&run);

@@ -146,14 +146,13 @@ static bool argmax_differs(const struct mt_golden_row *row, const float *logits,
     return false;
 }
 
-struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden)
+struct mt_kl mt_compare_on(struct en_model *model, struct rt_sequence *sequence,
+                           const struct mt_golden *golden)
 {
     struct hs_error error = {0};
     struct mt_kl kl = {0};
-    struct rt_sequence *sequence = NULL;
     const struct mt_golden_row *row = golden->row;
     int64_t vocab = en_facts(model)->vocab;
-    mt_must(en_sequence_open(model, &error, &sequence), &error);
     for (uint32_t w = 0; w < golden->windows; w++) {
         const int32_t *ids = (const int32_t *)(golden->ids + (size_t)w * golden->ctx);
         int64_t at = 0;
@@ -170,7 +169,16 @@ struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden)
             kl.rows++;
         }
     }
-    rt_sequence_close(&sequence);
     kl.mean /= kl.rows;
+    return kl;
+}
+
+struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden)
+{
+    struct hs_error error = {0};
+    struct rt_sequence *sequence = NULL;
+    mt_must(en_sequence_open(model, &error, &sequence), &error);
+    struct mt_kl kl = mt_compare_on(model, sequence, golden);
+    rt_sequence_close(&sequence);
     return kl;
 }

@@ -43,5 +43,8 @@ struct mt_kl {
 };
 /* Runs the golden's windows through a model and compares every golden row. */
 struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden);
+/* The same on the caller's sequence, which is rewound first and holds the last window afterwards. */
+struct mt_kl mt_compare_on(struct en_model *model, struct rt_sequence *sequence,
+                           const struct mt_golden *golden);
 
 #endif

@@ -1,0 +1,4 @@
+/* Row-wise ops for AVX-512 (the code: row_ops_tmpl.h). */
+#include "kernels/kernel_table.h"
+
+#include "kernels/x86/row_ops_tmpl.h"

@@ -1,0 +1,40 @@
+/*
+ * Chat templates: the restricted Jinja that model files carry, parsed once, rendered per request.
+ *
+ * Semantics are those of Jinja2's ImmutableSandboxedEnvironment set up as transformers does it
+ * (trim_blocks, lstrip_blocks, loop controls, tojson without escaping, raise_exception). Untrusted
+ * text: steps, depth and output are capped; an unsupported construct is an UNSUPPORTED error that
+ * names line and construct. Parsed templates are immutable and shared by threads.
+ */
+#ifndef HASTEN_TEXT_CHAT_TEMPLATE_H
+#define HASTEN_TEXT_CHAT_TEMPLATE_H
+
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+struct tx_template;
+
+HS_MUST_USE enum hasten_status tx_template_parse(struct hs_str source, struct hs_error *error,
+                                                 struct tx_template **template_out);
+void tx_template_free(struct tx_template **chat_template);
+
+struct tx_message {
+    struct hs_str role;    /* "system", "user", "assistant", ... */
+    struct hs_str content; /* UTF-8 */
+};
+
+struct tx_template_input {
+    const struct tx_message *messages;
+    int32_t message_count;
+    bool add_generation_prompt;
+    struct hs_str bos_token, eos_token; /* texts of those tokens, may be empty */
+};
+
+/* Renders into out (appended). INVALID_ARGUMENT when the template calls raise_exception, LIMIT when
+ * a cap is hit. */
+HS_MUST_USE enum hasten_status tx_template_render(const struct tx_template *chat_template,
+                                                  const struct tx_template_input *input,
+                                                  struct hs_error *error, struct hs_buffer *out);
+
+#endif

@@ -1,0 +1,208 @@
+/* Row codecs against vectors made by the gguf Python package (tests/golden/make_row_vectors.py),
+ * panels against rows, and the activation quantizer's definition. */
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "harness/test.h"
+#include "kernels/rows.h"
+
+static struct hs_file_map open_vectors(void)
+{
+    char path[512];
+    struct hs_file_map map;
+    (void)snprintf(path, sizeof path, "%s/data/row_vectors.bin", test_data_dir());
+    CHECK_INT(hs_file_map(path, NULL, &map), HASTEN_OK);
+    return map;
+}
+
+struct record {
+    enum tn_dtype dtype;
+    bool encode;
+    uint32_t elements, bytes;
+    const uint8_t *data, *floats; /* floats may lie unaligned */
+};
+
+static struct record next_record(struct hs_cursor *cursor)
+{
+    struct record record;
+    CHECK(tn_dtype_from_gguf(hs_cursor_u32(cursor), &record.dtype));
+    record.encode = hs_cursor_u32(cursor) == 1;
+    record.elements = hs_cursor_u32(cursor);
+    record.bytes = hs_cursor_u32(cursor);
+    record.data = hs_cursor_take(cursor, record.bytes);
+    record.floats = hs_cursor_take(cursor, (uint64_t)record.elements * 4);
+    CHECK(!cursor->failed && record.elements <= 1024 && record.bytes <= 4096);
+    return record;
+}
+
+static void check_record(const struct record *record)
+{
+    const char *name = tn_dtype_info(record->dtype)->name;
+    float floats[1024], decoded[1024];
+    uint8_t encoded[4096];
+    memcpy(floats, record->floats, record->elements * sizeof(float));
+    if (record->encode) {
+        CHECK(kn_can_encode(record->dtype));
+        kn_encode_row(record->dtype, floats, record->elements, encoded);
+        for (uint32_t i = 0; i < record->bytes; i++) {
+            if (encoded[i] != record->data[i])
+                TEST_FAIL("%s: encoded byte %u is %u, expected %u", name, i, encoded[i],
+                          record->data[i]);
+        }
+        return;
+    }
+    CHECK(kn_can_decode(record->dtype));
+    kn_decode_row(record->dtype, record->data, record->elements, decoded);
+    for (uint32_t i = 0; i < record->elements; i++) {
+        if (memcmp(&decoded[i], &floats[i], 4) != 0)
+            TEST_FAIL("%s: element %u is %a, expected %a", name, i, (double)decoded[i],
+                      (double)floats[i]);
+    }
+}
+
+TEST(codecs_equal_gguf_package)
+{
+    struct hs_file_map map = open_vectors();
+    struct hs_cursor cursor = hs_cursor_over(map.data, map.size_bytes);
+    bool decoded[TN_DTYPE_COUNT] = {[TN_F32] = true};
+    CHECK_INT(hs_cursor_u32(&cursor), 0x574f5248); /* "HROW" */
+    uint32_t records = hs_cursor_u32(&cursor);
+    for (uint32_t i = 0; i < records; i++) {
+        struct record record = next_record(&cursor);
+        check_record(&record);
+        decoded[record.dtype] |= !record.encode;
+    }
+    CHECK_INT(hs_cursor_left(&cursor), 0);
+    for (int i = 0; i < TN_DTYPE_COUNT; i++) /* every decodable type has a vector */
+        CHECK_INT(kn_can_decode((enum tn_dtype)i), decoded[i]);
+    hs_file_unmap(&map);
+}
+
+static uint64_t state = 7;
+
+static float random_float(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(state >> 11) * 0x1p-52 - 1.0);
+}
+
+static void check_panels(enum tn_dtype dtype, int64_t rows, int64_t cols)
+{
+    size_t file_bytes, packed_bytes, row_bytes;
+    CHECK(tn_row_bytes(dtype, cols, &row_bytes));
+    CHECK(tn_weight_bytes(dtype, TN_LAYOUT_ROWS, rows, cols, &file_bytes));
+    CHECK(tn_weight_bytes(dtype, TN_LAYOUT_PANEL32, rows, cols, &packed_bytes));
+    uint8_t *file = hs_alloc(file_bytes), *packed = hs_alloc(packed_bytes);
+    float *values = hs_alloc((size_t)cols * 4), *again = hs_alloc((size_t)cols * 4);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t k = 0; k < cols; k++)
+            values[k] = random_float();
+        kn_encode_row(dtype, values, cols, file + (size_t)r * row_bytes);
+    }
+    memset(packed, 0xee, packed_bytes);
+    int64_t panels = (rows + 31) / 32;
+    for (int64_t p = panels - 1; p >= 0; p--) /* panels are independent */
+        kn_pack_panels(dtype, file, rows, cols, p, p + 1, packed);
+    for (int64_t r = 0; r < panels * 32; r++) {
+        if (r < rows)
+            kn_decode_row(dtype, file + (size_t)r * row_bytes, cols, values);
+        else
+            memset(values, 0, (size_t)cols * 4); /* rows beyond the matrix */
+        kn_decode_panel_row(dtype, packed, cols, r, again);
+        CHECK(memcmp(values, again, (size_t)cols * 4) == 0);
+    }
+    hs_free(file);
+    hs_free(packed);
+    hs_free(values);
+    hs_free(again);
+}
+
+TEST(panels_hold_the_rows)
+{
+    static const enum tn_dtype types[] = {TN_F32, TN_F16, TN_BF16, TN_Q8_0, TN_Q4_1};
+    for (int i = 0; i < 5; i++) {
+        CHECK(kn_can_pack(types[i]));
+        check_panels(types[i], 64, 96);
+        check_panels(types[i], 33, 32);
+        check_panels(types[i], 1, 64);
+    }
+    CHECK(!kn_can_pack(TN_Q6_K) && !kn_can_pack(TN_I32) && !kn_can_pack(TN_A8));
+}
+
+/* The byte order that layout.h states, independent of kn_decode_panel_row. */
+TEST(panel_byte_order)
+{
+    float values[64] = {0};
+    uint8_t file[33 * 40], packed[2 * 1280];
+    for (int r = 0; r < 33; r++) { /* codes of row r: k % 16 plus what the row shifts */
+        for (int k = 0; k < 64; k++)
+            values[k] = (float)((k + r) % 16);
+        kn_encode_row(TN_Q4_1, values, 64, file + r * 40);
+    }
+    kn_pack_panels(TN_Q4_1, file, 33, 64, 0, 2, packed);
+    for (int r = 0; r < 33; r++) {
+        for (int k = 0; k < 64; k++) {
+            int in_block = k % 32, j = in_block % 16 / 4, lane = r % 32;
+            const uint8_t *block = packed + r / 32 * 1280 + k / 32 * 640;
+            uint8_t byte = block[128 + (2 * j + lane / 16) * 64 + lane % 16 * 4 + in_block % 4];
+            CHECK_INT(in_block < 16 ? byte & 15 : byte >> 4, (k + r) % 16);
+        }
+        uint16_t d;
+        memcpy(&d, packed + r / 32 * 1280 + r % 32 * 2, 2);
+        CHECK_INT(d, 0x3c00); /* 1.0 */
+    }
+    uint8_t q8[34] = {0x00, 0x3c}, q8_packed[1088];
+    for (int k = 0; k < 32; k++)
+        q8[2 + k] = (uint8_t)(k - 16);
+    kn_pack_panels(TN_Q8_0, q8, 1, 32, 0, 1, q8_packed);
+    for (int k = 0; k < 32; k++) {
+        CHECK_INT(q8_packed[64 + k / 4 * 128 + k % 4], k - 16 + 128);
+        CHECK_INT(q8_packed[64 + k / 4 * 128 + 64 + 4 + k % 4], 128); /* row 17: zero codes */
+    }
+}
+
+TEST(quantize_definition)
+{
+    float x[96] = {0};
+    int8_t codes[96];
+    float scales[6], sums[6];
+    for (int i = 0; i < 32; i++)
+        x[32 + i] = i == 0 ? 127.0f : (float)i + 0.5f; /* ties go to even */
+    for (int i = 0; i < 32; i++)
+        x[64 + i] = i % 2 ? -0x1p-110f : 0x1p-110f; /* reciprocal would be huge */
+    kn_quantize_row_ref(x, 96, codes, scales, sums, 2);
+    int sum = 127;
+    CHECK(scales[0] == 0.0f && sums[0] == 0.0f && codes[5] == 0);
+    for (int i = 1; i < 32; i++) {
+        CHECK_INT(codes[32 + i], i % 2 ? i + 1 : i);
+        sum += codes[32 + i];
+    }
+    CHECK(scales[2] == 1.0f && sums[2] == (float)sum && codes[32] == 127);
+    CHECK(scales[4] == 0x1p-110f / 127.0f && sums[4] == 0.0f && codes[64] == 0);
+    x[40] = INFINITY;
+    kn_quantize_row_ref(x, 96, codes, scales, sums, 2);
+    CHECK(isnan(scales[2]) && isnan(sums[2]) && codes[32] == 0 && scales[0] == 0.0f);
+    x[40] = NAN;
+    kn_quantize_row_ref(x, 96, codes, scales, sums, 2);
+    CHECK(isnan(scales[2]) && isnan(sums[2]) && codes[32] == 0);
+}
+
+TEST(encoders_survive_values_without_meaning)
+{
+    static const enum tn_dtype types[] = {TN_F32, TN_F16, TN_BF16, TN_Q8_0, TN_Q4_0, TN_Q4_1};
+    static const float values[] = {INFINITY, -INFINITY, NAN, 1e-45f, -1e-40f, 3e38f};
+    float row[32];
+    uint8_t out[128];
+    for (int t = 0; t < 6; t++) {
+        for (int v = 0; v < 6; v++) {
+            for (int i = 0; i < 32; i++)
+                row[i] = i % 3 ? values[v] : (float)i;
+            kn_encode_row(types[t], row, 32, out); /* no undefined behaviour (sanitizers) */
+            for (int i = 0; i < 32; i++)
+                row[i] = values[v];
+            kn_encode_row(types[t], row, 32, out);
+        }
+    }
+}
+
+TEST_MAIN()
