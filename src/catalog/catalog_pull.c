@@ -26,16 +26,34 @@ static const struct ct_source_kind ct_source_kinds[] = {
     {"file", ct_file_check, ct_file_fetch},
 };
 
-const struct ct_source_kind *ct_source_kind_of(const char *source, const char **text_out)
+const struct ct_source_kind *ct_source_kind_of(const char *part, const char **text_out)
 {
     for (size_t i = 0; i < sizeof(ct_source_kinds) / sizeof(ct_source_kinds[0]); i++) {
         size_t length = strlen(ct_source_kinds[i].name);
-        if (strncmp(source, ct_source_kinds[i].name, length) == 0 && source[length] == ':') {
-            *text_out = source + length + 1;
+        if (strncmp(part, ct_source_kinds[i].name, length) == 0 && part[length] == ':') {
+            *text_out = part + length + 1;
             return &ct_source_kinds[i];
         }
     }
     return NULL;
+}
+
+struct hs_str ct_next_part(const char **rest)
+{
+    const char *start = *rest;
+    if (!start)
+        return (struct hs_str){NULL, 0};
+    const char *joint = strstr(start, CT_PART_JOINT);
+    *rest = joint ? joint + strlen(CT_PART_JOINT) : NULL;
+    return (struct hs_str){start, joint ? (size_t)(joint - start) : strlen(start)};
+}
+
+int ct_count_parts(const char *source)
+{
+    int count = 0;
+    while (ct_next_part(&source).data)
+        count++;
+    return count;
 }
 
 static enum hasten_status out_of_memory(struct hs_error *error)
@@ -147,17 +165,45 @@ static enum hasten_status sink_finish(struct ct_sink *sink, struct hs_error *err
 
 /* ---- Sources ---- */
 
-static enum hasten_status try_source(const struct ct_pull *pull, const char *source,
-                                     const char *path, struct hs_error *error)
+static enum hasten_status fetch_part(const struct ct_pull *pull, struct hs_str part,
+                                     struct ct_sink *sink, struct hs_error *error)
 {
     const char *text;
-    struct ct_sink sink;
+    char *source = hs_strndup(part.data, part.size_bytes);
+    if (!source)
+        return out_of_memory(error);
     const struct ct_source_kind *kind = ct_source_kind_of(source, &text);
-    if (!kind)
-        return hs_fail(error, HASTEN_UNSUPPORTED, NULL, "unknown kind of source");
+    enum hasten_status status =
+        kind ? kind->fetch(pull, text, sink, error)
+             : hs_fail(error, HASTEN_UNSUPPORTED, NULL, "unknown kind of source");
+    if (status != HASTEN_OK)
+        (void)hs_error_at(error, "%s", source);
+    hs_free(source);
+    return status;
+}
+
+/* All parts of a source, in order. What a part left in the temporary folder goes before the next
+ * one: a file of many parts needs little more room than one of them. */
+static enum hasten_status fetch_parts(struct ct_pull *pull, const char *source,
+                                      struct ct_sink *sink, struct hs_error *error)
+{
+    pull->part_count = ct_count_parts(source);
+    for (struct hs_str part = ct_next_part(&source); part.data; part = ct_next_part(&source)) {
+        ct_remove_tree(pull->folder);
+        HS_TRY(hs_directory_make(pull->folder, error));
+        pull->part_start = sink->done;
+        HS_TRY(fetch_part(pull, part, sink, error));
+    }
+    return HASTEN_OK;
+}
+
+static enum hasten_status try_source(struct ct_pull *pull, const char *source, const char *path,
+                                     struct hs_error *error)
+{
+    struct ct_sink sink;
     enum hasten_status status = sink_open(&sink, pull, path, error);
     if (status == HASTEN_OK)
-        status = kind->fetch(pull, text, &sink, error);
+        status = fetch_parts(pull, source, &sink, error);
     if (status == HASTEN_OK)
         status = sink_finish(&sink, error);
     sink_close(&sink);
@@ -174,7 +220,7 @@ static enum hasten_status graver(enum hasten_status a, enum hasten_status b)
     return a == HASTEN_NOT_FOUND && b == HASTEN_NOT_FOUND ? HASTEN_NOT_FOUND : HASTEN_IO;
 }
 
-static enum hasten_status try_sources(const struct ct_pull *pull, const char *path,
+static enum hasten_status try_sources(struct ct_pull *pull, const char *path,
                                       struct hs_error *error)
 {
     const struct ct_model *model = pull->model;
@@ -264,14 +310,37 @@ static enum hasten_status make_folders(const struct ct_pull *pull, struct hs_err
     return HASTEN_OK;
 }
 
+/* Shows the terms of use before anything is fetched. */
+static enum hasten_status show_terms(const struct ct_pull *pull, struct hs_error *error)
+{
+    const struct ct_model *model = pull->model;
+    if (!model->terms)
+        return HASTEN_OK;
+    if (!pull->progress) {
+        char hint[128];
+        (void)snprintf(hint, sizeof(hint), "download it where they are shown: hasten pull %s",
+                       model->name);
+        return hs_fail(error, HASTEN_INVALID_ARGUMENT, hint,
+                       "model '%s' has terms of use that must be shown before the download",
+                       model->name);
+    }
+    char *what = ct_text(CT_TERMS_MARK "%s", model->terms);
+    if (!what)
+        return out_of_memory(error);
+    bool go_on = pull->progress(pull->context, what, 0, 0);
+    hs_free(what);
+    return go_on ? HASTEN_OK : ct_cancelled(error);
+}
+
 /* With the lock held: clears leftovers, fetches, clears. */
-static enum hasten_status pull_locked(const struct ct_pull *pull, const char *path,
+static enum hasten_status pull_locked(struct ct_pull *pull, const char *path,
                                       struct hs_error *error)
 {
     bool good;
     HS_TRY(verify(pull, path, error, &good));
     if (good) /* another pull was faster */
         return HASTEN_OK;
+    HS_TRY(show_terms(pull, error));
     char *models = ct_text("%s/models", pull->home), *tmp = ct_text("%s/tmp", pull->home);
     char *parts = ct_text("%s.part-", pull->model->file_name);
     enum hasten_status status = HASTEN_OUT_OF_MEMORY;
@@ -279,9 +348,7 @@ static enum hasten_status pull_locked(const struct ct_pull *pull, const char *pa
         ct_remove_prefixed(models, parts);
         ct_remove_tree(pull->folder);
         ct_remove_stale(tmp);
-        status = hs_directory_make(pull->folder, error);
-        if (status == HASTEN_OK)
-            status = try_sources(pull, path, error);
+        status = try_sources(pull, path, error);
         ct_remove_tree(pull->folder);
     } else {
         status = out_of_memory(error);
@@ -292,7 +359,7 @@ static enum hasten_status pull_locked(const struct ct_pull *pull, const char *pa
     return status;
 }
 
-static enum hasten_status pull_watched(const struct ct_pull *pull, const char *path,
+static enum hasten_status pull_watched(struct ct_pull *pull, const char *path,
                                        struct hs_error *error)
 {
     int lock = -1;
@@ -315,7 +382,8 @@ static enum hasten_status pull_watched(const struct ct_pull *pull, const char *p
 enum hasten_status ct_pull(const struct ct_model *model, ct_progress_fn progress, void *context,
                            struct hs_error *error)
 {
-    struct ct_pull pull = {.model = model, .progress = progress, .context = context};
+    struct ct_pull pull = {
+        .model = model, .progress = progress, .context = context, .part_count = 1};
     enum hasten_status status;
     char *path = NULL;
     pull.home = ct_home();

@@ -55,7 +55,7 @@ enum hasten_status ct_file_copy(const struct ct_pull *pull, const char *path, st
         status = fail_errno(error, "look at", path);
     else if (!S_ISREG(info.st_mode))
         status = hs_fail(error, HASTEN_IO, NULL, "%s is not a regular file", path);
-    else if ((uint64_t)info.st_size != pull->model->size_bytes)
+    else if (pull->part_count == 1 && (uint64_t)info.st_size != pull->model->size_bytes)
         status = hs_fail(error, HASTEN_CORRUPT_INPUT, NULL,
                          "the file has %lld bytes, the catalog says %llu", (long long)info.st_size,
                          (unsigned long long)pull->model->size_bytes);

@@ -82,7 +82,7 @@ static bool download_continues(void *context)
     }
     if (done > download->done)
         download->done = done;
-    return ct_pull_continues(pull, "downloading", download->done);
+    return ct_pull_continues(pull, "downloading", pull->part_start + download->done);
 }
 
 /* The environment with TMPDIR replaced. The array is the caller's. */

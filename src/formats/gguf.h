@@ -4,6 +4,9 @@
  * Source of the format: ggml's docs/gguf.md. A reader over untrusted bytes: counts, sizes, offsets,
  * names and products are checked before use (limits at the top of gguf_read.c). The parsed tables
  * are views into the mapping, which lives as long as the gguf_file.
+ *
+ * A model split into files NAME-00001-of-0000N.gguf ... is one gguf_file too: gguf_open on the
+ * first opens all of them. Keys are those of the first file, tensors those of all files in order.
  */
 #ifndef HASTEN_FORMATS_GGUF_H
 #define HASTEN_FORMATS_GGUF_H
@@ -15,21 +18,22 @@
 #include "base/memory.h"
 #include "tensor/dtype.h"
 
-enum gguf_type { /* value types, numbered as in files */
-                 GGUF_U8,
-                 GGUF_I8,
-                 GGUF_U16,
-                 GGUF_I16,
-                 GGUF_U32,
-                 GGUF_I32,
-                 GGUF_F32,
-                 GGUF_BOOL,
-                 GGUF_STRING,
-                 GGUF_ARRAY,
-                 GGUF_U64,
-                 GGUF_I64,
-                 GGUF_F64,
-                 GGUF_TYPE_COUNT
+/* Value types, numbered as in files. */
+enum gguf_type {
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_TYPE_COUNT
 };
 
 struct gguf_entry { /* one metadata key */
@@ -54,27 +58,35 @@ struct gguf_tensor {
 };
 
 struct gguf_file {
-    char *path;
-    struct hs_file_map map;
+    char *path;             /* of the first file */
+    struct hs_file_map map; /* of the first file; the data of a tensor may lie in another one */
+    uint64_t size_bytes;    /* of all files */
+    int part_count;         /* files, 1 for a model that is not split */
     uint32_t version;
     uint32_t alignment;
     int64_t entry_count, tensor_count;
     struct gguf_entry *entries;  /* file order */
     struct gguf_tensor *tensors; /* file order */
     struct hs_arena arena;
-    void *index; /* private: name lookup */
+    void *index; /* private: name lookup, other files */
 };
 
-/* Opens and checks a file. CORRUPT_INPUT (truncated, bad counts, overlapping or out-of-file data,
- * duplicate names), UNSUPPORTED (version, big-endian file, unknown tensor type). Caller owns:
- * gguf_close. */
+/* Opens and checks a file, or all files of a split model from the first one. CORRUPT_INPUT
+ * (truncated, bad counts, overlapping or out-of-file data, duplicate names, parts that do not
+ * belong together), UNSUPPORTED (version, big-endian file, unknown tensor type), INVALID_ARGUMENT
+ * (a part other than the first, names of parts changed), NOT_FOUND (also a missing part). Caller
+ * owns: gguf_close. */
 HS_MUST_USE enum hasten_status gguf_open(const char *path, struct hs_error *error,
                                          struct gguf_file **file_out);
-/* The same over bytes in memory (fuzzing, tests); data must outlive the file. */
+/* The same over bytes in memory (fuzzing, tests); data must outlive the file. UNSUPPORTED for a
+ * part of a split model: the others cannot be found. */
 HS_MUST_USE enum hasten_status gguf_open_memory(const void *data, size_t size_bytes,
                                                 struct hs_error *error,
                                                 struct gguf_file **file_out);
 void gguf_close(struct gguf_file **file);
+/* The tensor's data is not needed again: its pages need not stay in memory (they can still be
+ * read). Does nothing for a file that is not mapped. */
+void gguf_drop_tensor(const struct gguf_file *file, const struct gguf_tensor *tensor);
 
 /* Lookups: NULL when absent. Constant time. */
 const struct gguf_entry *gguf_find(const struct gguf_file *file, const char *key);

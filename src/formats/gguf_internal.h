@@ -1,5 +1,6 @@
 /*
- * Private to the GGUF reader and writer: limits both keep, and the name index.
+ * Private to the GGUF reader and writer: limits both keep, what a split model adds to an open file,
+ * and the name index.
  *
  * The index is an open-addressing hash table from names to record numbers over an array of records
  * whose first member is a struct hs_str (gguf_entry, gguf_tensor, the writer's records). It holds
@@ -19,6 +20,8 @@
 #define GGUF_ALIGNMENT_MOST         65536
 #define GGUF_KEY_BYTES_MOST         65535
 #define GGUF_TENSOR_NAME_BYTES_MOST 1024 /* the format says 64; some real files have more */
+#define GGUF_TENSORS_MOST           (1u << 20)
+#define GGUF_NAME_SHOWN             96 /* bytes of a name in messages */
 
 struct gguf_index_slot {
     uint32_t tag;    /* upper half of the hash */
@@ -32,6 +35,21 @@ struct gguf_index {
 };
 
 enum gguf_index_result { GGUF_INDEX_ADDED, GGUF_INDEX_DUPLICATE, GGUF_INDEX_CROWDED };
+
+/* What gguf_file.index points to. */
+struct gguf_lookup {
+    struct gguf_index entries, tensors;
+    bool mapped;
+    struct gguf_file **others; /* [other_count] second and later files of a split model */
+    int other_count;
+};
+
+/* Opens one file and looks at nothing else. */
+HS_MUST_USE enum hasten_status gguf_open_one(const char *path, struct hs_error *error,
+                                             struct gguf_file **file_out);
+/* Opens the other files of a split model and makes `file` stand for all; a file that is no part is
+ * left as it is. */
+HS_MUST_USE enum hasten_status gguf_split_join(struct gguf_file *file, struct hs_error *error);
 
 /* Makes room for `records` names; names that are in stay in. false: out of memory. */
 bool gguf_index_reserve(struct gguf_index *index, const void *records, size_t stride, size_t count);

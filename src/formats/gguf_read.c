@@ -21,25 +21,19 @@
 #define ENTRY_BYTES_LEAST  14 /* key length, 1 byte of key, type, 1 byte of value */
 #define TENSOR_BYTES_LEAST 25 /* name length, 1 byte of name, dims, type, offset */
 #define ENTRIES_MOST       (1u << 20)
-#define TENSORS_MOST       (1u << 20)
 #define TEXTS_MOST         (1u << 24) /* strings in one array */
-#define NAME_SHOWN         96         /* bytes of a name in messages */
 
 static const char download_again[] = "the file is incomplete or damaged: download it again";
+static const char another_source[] = "take the file from another source";
 
 struct extent {
     uint64_t offset; /* from the start of the data part */
     size_t tensor;
 };
 
-struct lookup {
-    struct gguf_index entries, tensors;
-    bool mapped;
-};
-
 struct reader {
     struct gguf_file *file;
-    struct lookup *lookup;
+    struct gguf_lookup *lookup;
     struct hs_cursor cursor;
     struct hs_error *error;
     const char *part;          /* what is being read, for the place of errors */
@@ -78,8 +72,8 @@ static enum hasten_status reject(const struct reader *reader, enum hasten_status
     (void)hs_fail(reader->error, status, hint, "%s", message);
     const char *path = reader->file->path ? reader->file->path : "memory";
     if (reader->name && reader->name->data) {
-        int shown =
-            reader->name->size_bytes < NAME_SHOWN ? (int)reader->name->size_bytes : NAME_SHOWN;
+        int shown = reader->name->size_bytes < GGUF_NAME_SHOWN ? (int)reader->name->size_bytes
+                                                               : GGUF_NAME_SHOWN;
         (void)hs_error_at(reader->error, "%s, %s '%.*s'", path, reader->part, shown,
                           reader->name->data);
     } else {
@@ -90,7 +84,7 @@ static enum hasten_status reject(const struct reader *reader, enum hasten_status
 
 static enum hasten_status out_of_memory(const struct reader *reader)
 {
-    return reject(reader, HASTEN_OUT_OF_MEMORY, NULL, "out of memory");
+    return reject(reader, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory");
 }
 
 /* Checks that `needed` more bytes are there. */
@@ -157,10 +151,9 @@ static enum hasten_status add_name(const struct reader *reader, struct gguf_inde
     case GGUF_INDEX_ADDED:
         return HASTEN_OK;
     case GGUF_INDEX_DUPLICATE:
-        return reject(reader, HASTEN_CORRUPT_INPUT, "take the file from another source",
-                      "the name occurs twice");
+        return reject(reader, HASTEN_CORRUPT_INPUT, another_source, "the name occurs twice");
     default:
-        return reject(reader, HASTEN_LIMIT, "take the file from another source",
+        return reject(reader, HASTEN_LIMIT, another_source,
                       "too many names with the same hash value");
     }
 }
@@ -214,8 +207,9 @@ static enum hasten_status read_texts(struct reader *reader, struct gguf_entry *e
                       "array of %llu strings, but only %llu bytes follow",
                       (unsigned long long)entry->count, (unsigned long long)left);
     if (entry->count > TEXTS_MOST)
-        return reject(reader, HASTEN_LIMIT, NULL, "array of %llu strings, the limit is %u",
-                      (unsigned long long)entry->count, TEXTS_MOST);
+        return reject(reader, HASTEN_LIMIT, another_source,
+                      "array of %llu strings, the limit is %u", (unsigned long long)entry->count,
+                      TEXTS_MOST);
     size_t count = (size_t)entry->count;
     struct hs_str *texts = hs_arena_alloc(&reader->file->arena, count ? count : 1, sizeof(*texts));
     if (!texts)
@@ -235,7 +229,8 @@ static enum hasten_status read_array(struct reader *reader, struct gguf_entry *e
     entry->element = (enum gguf_type)element;
     HS_TRY(read_u64(reader, "an array", &entry->count));
     if (entry->element == GGUF_ARRAY)
-        return reject(reader, HASTEN_UNSUPPORTED, NULL, "arrays of arrays are not supported");
+        return reject(reader, HASTEN_UNSUPPORTED, another_source,
+                      "arrays of arrays are not supported");
     size_t start = reader->cursor.at;
     entry->data = reader->cursor.data + start;
     if (entry->element == GGUF_STRING) {
@@ -326,7 +321,8 @@ static enum hasten_status check_dtype(const struct reader *reader, struct gguf_t
 {
     if (tn_dtype_from_gguf(type, &tensor->dtype))
         return HASTEN_OK;
-    int shown = tensor->name.size_bytes < NAME_SHOWN ? (int)tensor->name.size_bytes : NAME_SHOWN;
+    int shown =
+        tensor->name.size_bytes < GGUF_NAME_SHOWN ? (int)tensor->name.size_bytes : GGUF_NAME_SHOWN;
     const char *known = gguf_sniff_tensor_type(type);
     return reject(reader, HASTEN_UNSUPPORTED,
                   "take the model in another quantization, e.g. Q4_1, Q4_K_M or Q8_0",
@@ -455,8 +451,8 @@ static enum hasten_status place_tensors(struct reader *reader)
         struct gguf_tensor *tensor = &file->tensors[extent->tensor];
         if (extent->offset < free_from) {
             const struct gguf_tensor *before = &file->tensors[extent[-1].tensor];
-            int shown =
-                before->name.size_bytes < NAME_SHOWN ? (int)before->name.size_bytes : NAME_SHOWN;
+            int shown = before->name.size_bytes < GGUF_NAME_SHOWN ? (int)before->name.size_bytes
+                                                                  : GGUF_NAME_SHOWN;
             reader->name = &tensor->name;
             return reject(reader, HASTEN_CORRUPT_INPUT, download_again,
                           "data overlaps that of tensor '%.*s'", shown, before->name.data);
@@ -495,9 +491,10 @@ static enum hasten_status check_count(const struct reader *reader, uint64_t coun
                       (unsigned long long)count,
                       bytes_least == ENTRY_BYTES_LEAST ? "keys" : "tensors", left);
     if (count > most)
-        return reject(
-            reader, HASTEN_LIMIT, NULL, "%llu %s, the limit is %llu", (unsigned long long)count,
-            bytes_least == ENTRY_BYTES_LEAST ? "keys" : "tensors", (unsigned long long)most);
+        return reject(reader, HASTEN_LIMIT, another_source, "%llu %s, the limit is %llu",
+                      (unsigned long long)count,
+                      bytes_least == ENTRY_BYTES_LEAST ? "keys" : "tensors",
+                      (unsigned long long)most);
     return HASTEN_OK;
 }
 
@@ -516,7 +513,7 @@ static enum hasten_status read_header(struct reader *reader)
     HS_TRY(read_u64(reader, "the header", &tensors));
     HS_TRY(read_u64(reader, "the header", &entries));
     HS_TRY(check_count(reader, entries, ENTRIES_MOST, ENTRY_BYTES_LEAST));
-    HS_TRY(check_count(reader, tensors, TENSORS_MOST, TENSOR_BYTES_LEAST));
+    HS_TRY(check_count(reader, tensors, GGUF_TENSORS_MOST, TENSOR_BYTES_LEAST));
     reader->file->tensor_count = (int64_t)tensors;
     reader->file->entry_count = (int64_t)entries;
     return HASTEN_OK;
@@ -536,7 +533,7 @@ static struct gguf_file *file_new(const char *path)
     struct gguf_file *file = hs_calloc(1, sizeof(*file));
     if (!file)
         return NULL;
-    file->index = hs_arena_alloc(&file->arena, 1, sizeof(struct lookup));
+    file->index = hs_arena_alloc(&file->arena, 1, sizeof(struct gguf_lookup));
     if (path)
         file->path = hs_strdup(path);
     if (!file->index || (path && !file->path))
@@ -548,21 +545,37 @@ static enum hasten_status parse(struct gguf_file *file, struct hs_error *error)
 {
     struct reader reader = {.file = file, .lookup = file->index, .error = error};
     reader.cursor = hs_cursor_over(file->map.data, file->map.size_bytes);
+    file->size_bytes = file->map.size_bytes;
+    file->part_count = 1;
     enum hasten_status status = read_all(&reader);
     hs_free(reader.extents);
     return status;
 }
 
-enum hasten_status gguf_open(const char *path, struct hs_error *error, struct gguf_file **file_out)
+enum hasten_status gguf_open_one(const char *path, struct hs_error *error,
+                                 struct gguf_file **file_out)
 {
     struct gguf_file *file = file_new(path);
     if (!file)
-        return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "out of memory");
+        return hs_fail(error, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory");
     enum hasten_status status = hs_file_map(path, error, &file->map);
     if (status == HASTEN_OK) {
-        ((struct lookup *)file->index)->mapped = true;
+        ((struct gguf_lookup *)file->index)->mapped = true;
         status = parse(file, error);
     }
+    if (status != HASTEN_OK) {
+        gguf_close(&file);
+        return status;
+    }
+    *file_out = file;
+    return HASTEN_OK;
+}
+
+enum hasten_status gguf_open(const char *path, struct hs_error *error, struct gguf_file **file_out)
+{
+    struct gguf_file *file = NULL;
+    HS_TRY(gguf_open_one(path, error, &file));
+    enum hasten_status status = gguf_split_join(file, error);
     if (status != HASTEN_OK) {
         gguf_close(&file);
         return status;
@@ -576,10 +589,12 @@ enum hasten_status gguf_open_memory(const void *data, size_t size_bytes, struct 
 {
     struct gguf_file *file = file_new(NULL);
     if (!file)
-        return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "out of memory");
+        return hs_fail(error, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory");
     file->map.data = data;
     file->map.size_bytes = size_bytes;
     enum hasten_status status = parse(file, error);
+    if (status == HASTEN_OK)
+        status = gguf_split_join(file, error);
     if (status != HASTEN_OK) {
         gguf_close(&file);
         return status;
@@ -593,8 +608,11 @@ void gguf_close(struct gguf_file **file)
     struct gguf_file *closing = *file;
     if (!closing)
         return;
-    struct lookup *lookup = closing->index;
+    struct gguf_lookup *lookup = closing->index;
     if (lookup) {
+        for (int i = 0; i < lookup->other_count; i++)
+            gguf_close(&lookup->others[i]);
+        hs_free(lookup->others);
         gguf_index_free(&lookup->entries);
         gguf_index_free(&lookup->tensors);
         if (lookup->mapped)
@@ -606,9 +624,32 @@ void gguf_close(struct gguf_file **file)
     *file = NULL;
 }
 
+/* Bytes of the mapping before the tensor's data; false when the data lies in no mapping of it. */
+static bool find_in_map(const struct gguf_file *file, const struct gguf_tensor *tensor,
+                        size_t *first_out)
+{
+    uintptr_t start = (uintptr_t)file->map.data, data = (uintptr_t)tensor->data;
+    const struct gguf_lookup *lookup = file->index;
+    if (!lookup->mapped || data < start || data - start >= file->map.size_bytes)
+        return false;
+    *first_out = data - start;
+    return true;
+}
+
+void gguf_drop_tensor(const struct gguf_file *file, const struct gguf_tensor *tensor)
+{
+    size_t first;
+    const struct gguf_lookup *lookup = file->index;
+    if (find_in_map(file, tensor, &first))
+        hs_file_map_drop(&file->map, first, tensor->size_bytes);
+    for (int i = 0; i < lookup->other_count; i++)
+        if (find_in_map(lookup->others[i], tensor, &first))
+            hs_file_map_drop(&lookup->others[i]->map, first, tensor->size_bytes);
+}
+
 const struct gguf_entry *gguf_find(const struct gguf_file *file, const char *key)
 {
-    const struct lookup *lookup = file->index;
+    const struct gguf_lookup *lookup = file->index;
     int64_t number =
         gguf_index_find(&lookup->entries, file->entries, sizeof(*file->entries), hs_str_of(key));
     return number < 0 ? NULL : &file->entries[number];
@@ -616,7 +657,7 @@ const struct gguf_entry *gguf_find(const struct gguf_file *file, const char *key
 
 const struct gguf_tensor *gguf_find_tensor(const struct gguf_file *file, const char *name)
 {
-    const struct lookup *lookup = file->index;
+    const struct gguf_lookup *lookup = file->index;
     int64_t number =
         gguf_index_find(&lookup->tensors, file->tensors, sizeof(*file->tensors), hs_str_of(name));
     return number < 0 ? NULL : &file->tensors[number];

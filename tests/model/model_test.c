@@ -19,13 +19,24 @@ void mt_must(enum hasten_status status, const struct hs_error *error)
     exit(1);
 }
 
+/* Terms of a licence must be shown before a download; nothing else is worth a line. */
+static bool show_terms(void *context, const char *what, uint64_t done, uint64_t total)
+{
+    (void)context;
+    (void)done;
+    (void)total;
+    if (strncmp(what, CT_TERMS_MARK, strlen(CT_TERMS_MARK)) == 0)
+        fprintf(stderr, "%s\n", what);
+    return true;
+}
+
 char *mt_model_path(const char *name)
 {
     struct hs_error error = {0};
     struct ct_catalog *catalog = NULL;
     char *path = NULL;
     mt_must(ct_open(&error, &catalog), &error);
-    mt_must(ct_resolve(catalog, name, true, NULL, NULL, &error, &path), &error);
+    mt_must(ct_resolve(catalog, name, true, show_terms, NULL, &error, &path), &error);
     ct_close(&catalog);
     return path;
 }

