@@ -111,8 +111,7 @@ llama_token *golden_tokenize(const struct llama_vocab *vocab, const char *text, 
        and a few more because some vocabularies put a space in front. */
     int32_t room = (int32_t)length + 16;
     llama_token *ids = golden_alloc((size_t)room, sizeof *ids);
-    int32_t made =
-        llama_tokenize(vocab, text, (int32_t)length, ids, room, add_special, false);
+    int32_t made = llama_tokenize(vocab, text, (int32_t)length, ids, room, add_special, false);
     if (made < 0) {
         golden_die("tokenize", "more tokens than bytes");
     }

@@ -32,7 +32,7 @@ static int fail(const char *what, const char *detail)
 
 static struct row_stats row_stats(const float *logits, size_t n)
 {
-    struct row_stats stats = { 0.0, 0 };
+    struct row_stats stats = {0.0, 0};
     for (size_t i = 1; i < n; i++) {
         if (logits[i] > logits[stats.argmax]) {
             stats.argmax = i;
@@ -79,7 +79,7 @@ static int read_row(FILE *file, float *row, size_t n)
 
 static int compare(FILE *ref_file, FILE *ours_file, float *ref, float *ours, size_t n)
 {
-    struct totals totals = { 0 };
+    struct totals totals = {0};
     int a = 1;
     int b = 1;
     while ((a = read_row(ref_file, ref, n)) == 1 && (b = read_row(ours_file, ours, n)) == 1) {

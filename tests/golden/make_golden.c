@@ -172,8 +172,7 @@ static bool is_scored(const struct options *opt, uint32_t index)
     return index < candidate_rows(opt) && (!opt->sparse || is_golden_row(opt, index));
 }
 
-static void fill_batch(struct llama_batch *batch, const llama_token *ids,
-                       const struct options *opt)
+static void fill_batch(struct llama_batch *batch, const llama_token *ids, const struct options *opt)
 {
     batch->n_tokens = (int32_t)opt->ctx;
     for (uint32_t i = 0; i < opt->ctx; i++) {
@@ -199,8 +198,7 @@ static void run_windows(struct run *run)
             if (!is_scored(run->opt, i)) {
                 continue;
             }
-            const float *logits =
-                llama_get_logits_ith(run->lctx, (int32_t)(run->opt->first + i));
+            const float *logits = llama_get_logits_ith(run->lctx, (int32_t)(run->opt->first + i));
             if (!logits) {
                 golden_die("decode", "no logits");
             }
@@ -251,9 +249,9 @@ static uint64_t fnv1a(const char *bytes, size_t n)
 
 static uint32_t flash_code(enum llama_flash_attn_type flash)
 {
-    return flash == LLAMA_FLASH_ATTN_TYPE_DISABLED ? 0u
-         : flash == LLAMA_FLASH_ATTN_TYPE_ENABLED  ? 1u
-                                                   : 2u;
+    return flash == LLAMA_FLASH_ATTN_TYPE_DISABLED  ? 0u
+           : flash == LLAMA_FLASH_ATTN_TYPE_ENABLED ? 1u
+                                                    : 2u;
 }
 
 static void write_row(FILE *file, const struct golden_row *row)
@@ -274,9 +272,17 @@ static void write_golden(const struct run *run, uint64_t text_hash, size_t lengt
     const struct options *opt = run->opt;
     const uint32_t windows = run->windows < GOLDEN_WINDOWS ? run->windows : GOLDEN_WINDOWS;
     const uint32_t scored = windows * scored_rows(opt);
-    const uint32_t head[] = { VERSION, opt->ctx, run->n_vocab, windows, run->n_rows, TOP,
-                              opt->kv == GGML_TYPE_F32 ? 0u : 1u, flash_code(opt->flash),
-                              bos, (uint32_t)run->n_text, scored };
+    const uint32_t head[] = {VERSION,
+                             opt->ctx,
+                             run->n_vocab,
+                             windows,
+                             run->n_rows,
+                             TOP,
+                             opt->kv == GGML_TYPE_F32 ? 0u : 1u,
+                             flash_code(opt->flash),
+                             bos,
+                             (uint32_t)run->n_text,
+                             scored};
     FILE *file = golden_create(opt->out);
 
     fwrite("HGLD", 1, 4, file);
@@ -352,8 +358,7 @@ static enum llama_flash_attn_type parse_flash(const char *name)
     if (strcmp(name, "on") != 0 && strcmp(name, "off") != 0) {
         golden_die("--fa", "off, on or auto");
     }
-    return strcmp(name, "on") == 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED
-                                   : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    return strcmp(name, "on") == 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 }
 
 static void parse_option(struct options *opt, const char *name, const char *value)
@@ -392,9 +397,13 @@ static void parse_option(struct options *opt, const char *name, const char *valu
 
 static struct options parse_options(int argc, char **argv)
 {
-    struct options opt = { .ctx = 512, .windows = GOLDEN_WINDOWS, .threads = 2,
-                           .rows = ROWS_PER_WINDOW, .first = UINT32_MAX,
-                           .kv = GGML_TYPE_F32, .flash = LLAMA_FLASH_ATTN_TYPE_DISABLED };
+    struct options opt = {.ctx = 512,
+                          .windows = GOLDEN_WINDOWS,
+                          .threads = 2,
+                          .rows = ROWS_PER_WINDOW,
+                          .first = UINT32_MAX,
+                          .kv = GGML_TYPE_F32,
+                          .flash = LLAMA_FLASH_ATTN_TYPE_DISABLED};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--perplexity") == 0) {
             opt.perplexity = true;
@@ -423,7 +432,7 @@ int main(int argc, char **argv)
 {
     const struct options opt = parse_options(argc, argv);
     struct llama_model *model = open_model(&opt);
-    struct run run = { .opt = &opt, .vocab = llama_model_get_vocab(model) };
+    struct run run = {.opt = &opt, .vocab = llama_model_get_vocab(model)};
     const bool bos = llama_vocab_get_add_bos(run.vocab);
     size_t length = 0;
     uint64_t hash = opt.seed;

@@ -117,9 +117,34 @@ static void put_block(struct string *s, uint32_t first, uint32_t last, uint32_t 
 static void put_word(struct string *s)
 {
     static const char *const words[] = {
-        "the", "light", "Prism", "refraction", "OPTICKS", "tokenizer", "don", "I", "a", "and",
-        "Newton", "colours", "HTTPServer", "snake_case", "camelCase", "hello", "world", "of",
-        "internationalization", "x", "re", "ll", "an", "GPU", "MiB", "for", "int", "return",
+        "the",
+        "light",
+        "Prism",
+        "refraction",
+        "OPTICKS",
+        "tokenizer",
+        "don",
+        "I",
+        "a",
+        "and",
+        "Newton",
+        "colours",
+        "HTTPServer",
+        "snake_case",
+        "camelCase",
+        "hello",
+        "world",
+        "of",
+        "internationalization",
+        "x",
+        "re",
+        "ll",
+        "an",
+        "GPU",
+        "MiB",
+        "for",
+        "int",
+        "return",
     };
     if (random_below(3) == 0) {
         const uint32_t base = random_below(4) == 0 ? 'A' : 'a';
@@ -139,9 +164,9 @@ static void put_spaced_word(struct string *s)
 
 static void put_contraction(struct string *s)
 {
-    static const char *const tails[] = { "s",  "t", "re", "ve", "m", "ll", "d", "S", "T", "RE",
-                                         "Ve", "M", "LL", "D",  "x", "",   "l", "r", "ss" };
-    static const char *const marks[] = { "'", "'", "'", "\xe2\x80\x99", "''", "`" };
+    static const char *const tails[] = {"s",  "t", "re", "ve", "m", "ll", "d", "S", "T", "RE",
+                                        "Ve", "M", "LL", "D",  "x", "",   "l", "r", "ss"};
+    static const char *const marks[] = {"'", "'", "'", "\xe2\x80\x99", "''", "`"};
     if (random_below(2) == 0) {
         put_word(s);
     }
@@ -154,14 +179,14 @@ static void put_digits(struct string *s)
     for (uint32_t n = random_between(1, 9); n > 0; n--) {
         put_byte(s, '0' + random_below(10));
         if (random_below(8) == 0) {
-            put_byte(s, (uint32_t)".,:/-"[random_below(5)]);
+            put_byte(s, (uint32_t) ".,:/-"[random_below(5)]);
         }
     }
 }
 
 static void put_spaces(struct string *s)
 {
-    const uint32_t c = (uint32_t)"   \t\n"[random_below(5)];
+    const uint32_t c = (uint32_t) "   \t\n"[random_below(5)];
     for (uint32_t n = random_between(1, 9); n > 0; n--) {
         put_byte(s, c);
     }
@@ -169,9 +194,9 @@ static void put_spaces(struct string *s)
 
 static void put_mixed_space(struct string *s)
 {
-    static const uint32_t spaces[] = { ' ',    ' ',    ' ',    '\t',   '\n',   '\n',   '\r',
-                                       '\v',   '\f',   0x85,   0xa0,   0x1680, 0x2003, 0x2009,
-                                       0x200b, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff };
+    static const uint32_t spaces[] = {' ',    ' ',    ' ',    '\t',   '\n',   '\n',   '\r',
+                                      '\v',   '\f',   0x85,   0xa0,   0x1680, 0x2003, 0x2009,
+                                      0x200b, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff};
     for (uint32_t n = random_between(1, 5); n > 0; n--) {
         put_point(s, spaces[random_below(COUNT_OF(spaces))]);
     }
@@ -179,7 +204,7 @@ static void put_mixed_space(struct string *s)
 
 static void put_newlines(struct string *s)
 {
-    static const char *const ends[] = { "\n", "\n\n", "\r\n", "\r\n\r\n", " \n", "\n ", "\n\t" };
+    static const char *const ends[] = {"\n", "\n\n", "\r\n", "\r\n\r\n", " \n", "\n ", "\n\t"};
     put_text(s, ends[random_below(COUNT_OF(ends))]);
 }
 
@@ -194,9 +219,9 @@ static void put_punctuation(struct string *s)
 static void put_letters(struct string *s)
 {
     static const uint32_t blocks[][2] = {
-        { 0xc0, 0x24f },    { 0x370, 0x3ff },   { 0x400, 0x52f },   { 0x5d0, 0x5ea },
-        { 0x620, 0x64a },   { 0x904, 0x939 },   { 0xe01, 0xe30 },   { 0x10d0, 0x10fa },
-        { 0x1e00, 0x1eff }, { 0x13a0, 0x13f5 }, { 0xff21, 0xff5a }, { 0x1d400, 0x1d454 },
+        {0xc0, 0x24f},    {0x370, 0x3ff},   {0x400, 0x52f},   {0x5d0, 0x5ea},
+        {0x620, 0x64a},   {0x904, 0x939},   {0xe01, 0xe30},   {0x10d0, 0x10fa},
+        {0x1e00, 0x1eff}, {0x13a0, 0x13f5}, {0xff21, 0xff5a}, {0x1d400, 0x1d454},
     };
     const uint32_t *block = blocks[random_below(COUNT_OF(blocks))];
     put_block(s, block[0], block[1], 6);
@@ -205,8 +230,8 @@ static void put_letters(struct string *s)
 static void put_east_asian(struct string *s)
 {
     static const uint32_t blocks[][2] = {
-        { 0x4e00, 0x9fff }, { 0x4e00, 0x5fff }, { 0x3041, 0x3096 }, { 0x30a1, 0x30fa },
-        { 0xac00, 0xd7a3 }, { 0x3001, 0x3011 }, { 0x3400, 0x4dbf }, { 0x20000, 0x2a6df },
+        {0x4e00, 0x9fff}, {0x4e00, 0x5fff}, {0x3041, 0x3096}, {0x30a1, 0x30fa},
+        {0xac00, 0xd7a3}, {0x3001, 0x3011}, {0x3400, 0x4dbf}, {0x20000, 0x2a6df},
     };
     const uint32_t *block = blocks[random_below(COUNT_OF(blocks))];
     put_block(s, block[0], block[1], 4);
@@ -241,9 +266,8 @@ static void put_combining(struct string *s)
 static void put_numbers(struct string *s)
 {
     static const uint32_t blocks[][2] = {
-        { 0x660, 0x669 },   { 0x966, 0x96f },   { 0xff10, 0xff19 }, { 0x2160, 0x2188 },
-        { 0x2460, 0x249b }, { 0xbc, 0xbe },     { 0x2070, 0x2079 }, { 0x1d7ce, 0x1d7ff },
-        { 0x3021, 0x3029 }, { 0x1f100, 0x1f10c },
+        {0x660, 0x669}, {0x966, 0x96f},   {0xff10, 0xff19},   {0x2160, 0x2188}, {0x2460, 0x249b},
+        {0xbc, 0xbe},   {0x2070, 0x2079}, {0x1d7ce, 0x1d7ff}, {0x3021, 0x3029}, {0x1f100, 0x1f10c},
     };
     const uint32_t *block = blocks[random_below(COUNT_OF(blocks))];
     put_block(s, block[0], block[1], 3);
@@ -259,8 +283,8 @@ static void put_any(struct string *s)
 
 static void put_control(struct string *s)
 {
-    static const uint32_t points[] = { 0x01, 0x07, 0x08, 0x1b, 0x1c, 0x1f, 0x7f, 0x80,
-                                       0x9f, 0xad, 0x61c, 0x200e, 0x2060, 0xfffd, 0xe0041 };
+    static const uint32_t points[] = {0x01, 0x07, 0x08,  0x1b,   0x1c,   0x1f,   0x7f,   0x80,
+                                      0x9f, 0xad, 0x61c, 0x200e, 0x2060, 0xfffd, 0xe0041};
     put_point(s, points[random_below(COUNT_OF(points))]);
 }
 
@@ -268,11 +292,28 @@ static void put_control(struct string *s)
 static void put_snippet(struct string *s)
 {
     static const char *const snippets[] = {
-        "<|im_start|>", "<|im_end|>",  "<|endoftext|>", "<s>",         "</s>",
-        "<bos>",        "<filename>",  "<repo_name>",   "[INST]",      "    return x;\n}",
-        "if (a != b) {", "https://example.org/?q=1", "foo_bar(x)->y", "#include <stdio.h>\n",
-        "\t\tfor i in range(10):", "e.g. 3.14e-5", "I'm can't we'll they've he'd it's you're",
-        "\xe2\x96\x81", "0x1F600", "------", "...", "===",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<s>",
+        "</s>",
+        "<bos>",
+        "<filename>",
+        "<repo_name>",
+        "[INST]",
+        "    return x;\n}",
+        "if (a != b) {",
+        "https://example.org/?q=1",
+        "foo_bar(x)->y",
+        "#include <stdio.h>\n",
+        "\t\tfor i in range(10):",
+        "e.g. 3.14e-5",
+        "I'm can't we'll they've he'd it's you're",
+        "\xe2\x96\x81",
+        "0x1F600",
+        "------",
+        "...",
+        "===",
     };
     put_text(s, snippets[random_below(COUNT_OF(snippets))]);
 }
@@ -363,7 +404,7 @@ static void parse_option(struct options *opt, const char *name, const char *valu
 
 int main(int argc, char **argv)
 {
-    struct options opt = { .count = 2000, .segments = 6, .seed = 1 };
+    struct options opt = {.count = 2000, .segments = 6, .seed = 1};
     for (int i = 1; i < argc; i += 2) {
         parse_option(&opt, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
     }

@@ -1,0 +1,654 @@
+#!/usr/bin/env python3
+"""The program as its users meet it: every command, wrong lines, wrong files, full disks, Ctrl-C, the
+chat in a terminal. Runs the built binary (HASTEN_BIN) on the real default model, which it fetches
+when missing. Needs python3 only. No times are asserted; timeouts only end what hangs."""
+import json
+import math
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = os.environ.get("HASTEN_BIN", str(ROOT / "build/release/hasten"))
+MODEL = "smollm2-135m"
+TEXT = ROOT / "tests/data/opticks.txt"
+TIMEOUT = 300
+COMMANDS = ["run", "perplexity", "tokenize", "detokenize", "inspect", "ir", "convert", "bench", "pull",
+            "list", "rm", "cpu", "version"]
+FRANCE = "What is the capital of France? Answer in one word."
+LONG = "Write a very long story about a ship."
+
+
+def hasten(*args, stdin=None, env=None, stdout=subprocess.PIPE, **more):
+    """Result of a call; stdin is text, None means an empty standard input."""
+    result = subprocess.run([BIN, *map(str, args)], input=(stdin or "").encode(), stdout=stdout,
+                            stderr=subprocess.PIPE, timeout=TIMEOUT, env=env or ENV, **more)
+    result.out = (result.stdout or b"").decode()
+    result.err = result.stderr.decode()
+    return result
+
+
+class Terminal:
+    """A program in a pseudo-terminal of its own session, as a user's shell would start it."""
+
+    def __init__(self, *args, env=None):
+        self.seen = ""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(BIN, [BIN, *args], {**(env or ENV), "TERM": "xterm"})
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def read(self, seconds):
+        """What comes within the time; None at the end of the program's output."""
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return ""
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return None
+        return data.decode(errors="replace") if data else None
+
+    def expect(self, pattern):
+        """Reads until the pattern is there, gives the text up to its end and forgets it."""
+        end = time.monotonic() + TIMEOUT
+        while True:
+            match = re.search(pattern, self.seen)
+            if match:
+                text, self.seen = self.seen[:match.end()], self.seen[match.end():]
+                return text
+            more = self.read(1.0)
+            if more is None or time.monotonic() > end:
+                raise AssertionError(f"no {pattern!r} in {self.seen!r}")
+            self.seen += more
+
+    def finish(self):
+        """Exit code of the program, after reading what is left."""
+        while True:
+            more = self.read(TIMEOUT)
+            if more is None:
+                break
+            if not more:
+                os.kill(self.pid, signal.SIGKILL)
+            self.seen += more
+        status = os.waitpid(self.pid, 0)[1]
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+class Case(unittest.TestCase):
+    def ok(self, result):
+        self.assertEqual(result.returncode, 0, result.err)
+        return result
+
+    def fails(self, result, code, message, hint=None):
+        self.assertEqual(result.returncode, code, result.err)
+        self.assertIn(message, result.err)
+        self.assertTrue(result.err.startswith("error: "), result.err)
+        if hint:
+            self.assertIn("\nhint: ", result.err)
+            self.assertIn(hint, result.err)
+
+
+class Help(Case):
+    def test_program(self):
+        text = self.ok(hasten("--help")).out
+        self.assertEqual(text, self.ok(hasten("help")).out)
+        for command in COMMANDS:
+            self.assertRegex(text, rf"\n  {command} +\w")
+
+    def test_commands(self):
+        for command in COMMANDS:
+            text = self.ok(hasten(command, "--help")).out
+            self.assertTrue(text.startswith(f"usage: hasten {command}"), text)
+            self.assertEqual(text, self.ok(hasten("help", command)).out)
+            self.assertEqual(text, self.ok(hasten(command, "--no-such-option", "-h")).out)
+        self.assertIn("--temperature X", hasten("run", "--help").out)
+
+    def test_help_as_a_value(self):
+        self.fails(hasten("run", "/no/such.gguf", "-p", "--help"), 1, "No such file")
+
+    def test_version(self):
+        version = re.search(r"VERSION (\d+\.\d+\.\d+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
+        self.assertEqual(self.ok(hasten("version")).out, f"hasten {version}\n")
+        self.assertEqual(self.ok(hasten("--version")).out, f"hasten {version}\n")
+        self.assertEqual(json.loads(hasten("version", "--json").out), {"version": version})
+
+
+class WrongLines(Case):
+    def test_commands(self):
+        self.fails(hasten(), 2, "no command given", "hasten --help")
+        self.fails(hasten("rnu"), 2, "unknown command 'rnu'", "did you mean hasten run?")
+        self.fails(hasten("help", "perplexty"), 2, "unknown command", "hasten perplexity")
+        self.fails(hasten("--json", "run"), 2, "unknown option --json", "after the command")
+
+    def test_options(self):
+        self.fails(hasten("run", "--temprature", "1", "-p", "x"), 2, "unknown option --temprature",
+                   "did you mean --temperature?")
+        self.fails(hasten("run", "-n", "many", "-p", "x"), 2, "no whole number")
+        self.fails(hasten("run", "--top-p", "2", "-p", "x"), 2, "out of range", "from 0 to 1")
+        self.fails(hasten("run", "-t", "0", "-p", "x"), 2, "out of range")
+        self.fails(hasten("run", "--kv-type", "q3", "-p", "x"), 2, "no choice", "f16, f32")
+        self.fails(hasten("run", "-p"), 2, "needs a value")
+        self.fails(hasten("run", "--raw", "--system", "x", "-p", "y"), 2, "--system")
+        self.fails(hasten("bench", "llm", "-t", "1,x"), 2, "--threads")
+
+    def test_arguments(self):
+        self.fails(hasten("run", MODEL, "and", "more"), 2, "unexpected argument 'and'", "--help")
+        self.fails(hasten("convert", MODEL), 2, "argument is missing", "--help")
+        self.fails(hasten("convert", MODEL, "x.gguf"), 2, "no type", "--type f32")
+        self.fails(hasten("bench", "network"), 2, "no benchmark 'network'", "bench llm")
+        self.fails(hasten("perplexity"), 2, "argument is missing")
+        self.fails(hasten("rm"), 2, "argument is missing")
+        self.fails(hasten("perplexity", "--logits-top", "4", MODEL, TEXT), 2, "--logits-out")
+
+    def test_names(self):
+        self.fails(hasten("run", "smollm2-135", "-p", "x"), 1, "smollm2-135", MODEL)
+        self.fails(hasten("pull", "smolm2-135m"), 1, "smolm2-135m", f"did you mean {MODEL}?")
+        self.fails(hasten("ir", "--no-pass", "packk"), 2, "packk", "pack")
+
+    def test_json_errors(self):
+        for args, code in ((["run", "--json", "--temprature", "1"], 2),
+                           (["run", "--json", "/no/such.gguf", "-p", "x"], 1),
+                           (["inspect", "--json", str(ROOT)], 2)):
+            result = hasten(*args)
+            self.assertEqual(result.returncode, code)
+            self.assertEqual(result.out, "")
+            error = json.loads(result.err)["error"]
+            self.assertEqual(set(error), {"message", "hint", "place"})
+            self.assertTrue(error["message"])
+
+
+class WrongFiles(Case):
+    def test_missing_and_folder(self):
+        self.fails(hasten("run", "/no/such.gguf", "-p", "x"), 1, "at: /no/such.gguf", "path")
+        self.fails(hasten("inspect", ROOT), 2, "folder", "file")
+        self.fails(hasten("perplexity", MODEL, "/no/such.txt"), 1, "/no/such.txt")
+
+    def test_damaged(self):
+        head = pathlib.Path(MODEL_PATH).open("rb").read(3_000_000)
+        cases = {"empty.gguf": b"", "text.gguf": b"hello\n" * 100, "magic.gguf": head[:4],
+                 "short.gguf": head[:1000], "half.gguf": head}
+        for name, data in cases.items():
+            path = SCRATCH / name
+            path.write_bytes(data)
+            for args in (["run", path, "-p", "x"], ["inspect", path], ["ir", path]):
+                result = hasten(*args)
+                self.assertIn(result.returncode, (1, 2), name)
+                self.assertIn("error: ", result.err)
+                self.assertIn(name, result.err)
+                self.assertEqual(result.out, "")
+
+    def test_convert_to_nowhere(self):
+        result = hasten("convert", MODEL, "/no/such/folder/x.gguf", "--type", "f32")
+        self.fails(result, 1, "/no/such/folder")
+
+
+class Run(Case):
+    def test_paris(self):
+        result = self.ok(hasten("run", "-p", FRANCE))
+        self.assertIn("Paris", result.out)
+        self.assertTrue(result.out.endswith("\n") and not result.out.endswith("\n\n"))
+        self.assertEqual(result.err, "")
+
+    def test_pipe_is_one_turn(self):
+        alone = self.ok(hasten("run", MODEL, "-p", FRANCE)).out
+        self.assertEqual(self.ok(hasten("run", MODEL, stdin=FRANCE + "\n")).out, alone)
+        self.assertEqual(self.ok(hasten("run", MODEL_PATH, stdin=FRANCE)).out, alone)
+
+    def test_json(self):
+        plain = self.ok(hasten("run", "-p", FRANCE, "-n", 20)).out
+        result = self.ok(hasten("run", "-p", FRANCE, "-n", 20, "--json"))
+        value = json.loads(result.out)
+        self.assertEqual(set(value), {"text", "tokens", "finish_reason", "prompt_tokens",
+                                      "completion_tokens", "timings", "peak_rss_bytes", "model",
+                                      "recipe"})
+        self.assertEqual(set(value["timings"]), {"load_ms", "ttft_ms", "prompt_tps", "decode_tps",
+                                                 "itl_p50_ms", "itl_p99_ms"})
+        self.assertTrue(all(figure > 0 for figure in value["timings"].values()))
+        self.assertEqual(value["text"].rstrip("\n") + "\n", plain)
+        self.assertEqual(value["finish_reason"], "stop")
+        self.assertEqual(len(value["tokens"]), value["completion_tokens"])
+        self.assertEqual(value["model"], MODEL)
+        text = self.ok(hasten("detokenize", MODEL, *value["tokens"])).out
+        self.assertEqual(text, value["text"])
+
+    def test_max_tokens(self):
+        for count in (0, 1, 3):
+            value = json.loads(self.ok(hasten("run", "-p", LONG, "-n", count, "--json")).out)
+            self.assertEqual(value["completion_tokens"], count)
+            self.assertEqual(value["finish_reason"], "length")
+
+    def test_context_ends_an_answer(self):
+        value = json.loads(self.ok(hasten("run", "-p", LONG, "-c", 64, "--json")).out)
+        self.assertEqual(value["finish_reason"], "length")
+        self.assertEqual(value["prompt_tokens"] + value["completion_tokens"], 64 + 1)
+
+    def test_ignore_eos(self):
+        value = json.loads(self.ok(hasten("run", "-p", FRANCE, "-n", 30, "--ignore-eos", "--json")).out)
+        self.assertEqual(value["completion_tokens"], 30)
+
+    def test_raw(self):
+        text = "The capital of France is"
+        raw = json.loads(self.ok(hasten("run", "--raw", "-p", text, "-n", 4, "--json")).out)
+        chat = json.loads(self.ok(hasten("run", "-p", text, "-n", 4, "--json")).out)
+        self.assertIn("Paris", raw["text"])
+        self.assertLess(raw["prompt_tokens"], chat["prompt_tokens"])
+
+    def test_system(self):
+        first = json.loads(self.ok(hasten("run", "-p", "Hi", "-n", 1, "--json")).out)
+        second = json.loads(self.ok(hasten("run", "-p", "Hi", "-n", 1, "--json", "--system",
+                                           "You are a pirate who answers in very few words and "
+                                           "never forgets to speak of the sea.")).out)
+        self.assertNotEqual(first["prompt_tokens"], second["prompt_tokens"])
+
+    def test_empty_and_huge_prompts(self):
+        self.fails(hasten("run", "-p", ""), 2, "prompt is empty", "-p")
+        self.fails(hasten("run", stdin=""), 2, "prompt is empty", "standard input")
+        result = hasten("run", stdin="word " * 9000)
+        self.fails(result, 1, "the context holds 4096", "-c ")
+        self.assertRegex(result.err, r"the prompt has 9\d\d\d tokens")
+
+    def test_same_tokens_whatever_the_threads_and_passes(self):
+        def tokens(*args):
+            return json.loads(self.ok(hasten("run", "-p", LONG, "-n", 24, "--json", *args)).out)["tokens"]
+
+        base = tokens()
+        self.assertEqual(tokens("-t", 1), base)
+        self.assertEqual(tokens("--no-pass", "fuse-glu", "--no-pass", "pack"), base)
+
+    def test_sampling(self):
+        def sample(seed):
+            return self.ok(hasten("run", "-p", LONG, "-n", 24, "--temperature", "1.2", "--top-k", 50,
+                                  "--top-p", "0.95", "--min-p", "0.01", "--seed", seed)).out
+
+        self.assertEqual(sample(7), sample(7))
+        self.assertNotEqual(sample(7), sample(8))
+
+    def test_cpu_class(self):
+        value = json.loads(self.ok(hasten("run", "-p", "Hi", "-n", 2, "--cpu", "ref", "--kv-type", "f32",
+                                          "--json")).out)
+        self.assertTrue(value["recipe"].startswith("ref-"), value["recipe"])
+        self.assertIn("kv.f32", value["recipe"])
+
+    def test_stats_and_profile(self):
+        result = self.ok(hasten("run", "-p", FRANCE, "--stats", "--profile"))
+        self.assertEqual(result.out, self.ok(hasten("run", "-p", FRANCE)).out)
+        for word in ("recipe", "tok/s", "p99", "load", "linear__", "GMAC/s"):
+            self.assertIn(word, result.err)
+
+    def test_interrupt(self):
+        for args in ([], ["--json"]):
+            process = subprocess.Popen([BIN, "run", "-p", LONG, "--ignore-eos", "-n", "3000", *args],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=ENV)
+            first = b"" if args else process.stdout.read(1)
+            if args:
+                time.sleep(2)  # JSON shows nothing before the end
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=TIMEOUT)
+            self.assertEqual(process.returncode, 130, err)
+            self.assertEqual(err, b"")
+            if args:
+                self.assertEqual(json.loads(out)["finish_reason"], "cancel")
+            else:
+                self.assertTrue((first + out).endswith(b"\n"))
+
+
+class Templates(Case):
+    """Copies of the model whose template is missing or cannot be read."""
+
+    def setUp(self):
+        self.path = SCRATCH / f"{self._testMethodName}.gguf"
+
+    def tearDown(self):
+        self.path.unlink(missing_ok=True)
+
+    def change(self, old, new):
+        data = pathlib.Path(MODEL_PATH).read_bytes()
+        self.assertEqual(data.count(old), 1)
+        self.assertEqual(len(old), len(new))
+        self.path.write_bytes(data.replace(old, new))
+
+    def test_without(self):
+        self.change(b"tokenizer.chat_template", b"tokenizer.chat_tamplete")
+        result = self.ok(hasten("run", self.path, "-p", "The capital of France is", "-n", 4))
+        self.assertIn("Paris", result.out)
+        self.assertIn("note: ", result.err)
+        self.assertIn("no chat template", result.err)
+        terminal = Terminal("run", str(self.path))
+        terminal.expect("no chat template")
+        terminal.expect("hint: .*--raw -p")
+        self.assertEqual(terminal.finish(), 1)
+
+    def test_broken(self):
+        self.change(b"{% for message in messages %}", b"{% fur message in messages %}")
+        result = hasten("run", self.path, "-p", "Hi")
+        self.fails(result, 1, "template", "--raw")
+        self.ok(hasten("run", self.path, "--raw", "-p", "Hi", "-n", 2))
+
+
+class Output(Case):
+    def test_full_disk(self):
+        for args in (["run", "-p", "Hi", "-n", "3"], ["run", "-p", "Hi", "-n", "3", "--json"],
+                     ["inspect"], ["--help"], ["cpu"]):
+            with open("/dev/full", "wb") as full:
+                result = hasten(*args, stdout=full)
+            self.assertEqual(result.returncode, 1, args)
+            self.assertIn("No space left", result.err)
+
+    def test_closed_pipe(self):
+        process = subprocess.Popen([BIN, "run", "-p", LONG, "--ignore-eos", "-n", "2000"], env=ENV,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdout.read(1)
+        process.stdout.close()
+        self.assertIn(b"Broken pipe", process.stderr.read())
+        process.stderr.close()
+        self.assertEqual(process.wait(TIMEOUT), 1)
+
+    def test_closed_stdout(self):
+        result = subprocess.run(["sh", "-c", f'exec "{BIN}" version >&-'], stderr=subprocess.PIPE, env=ENV)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"standard output", result.stderr)
+
+    def test_other_locale(self):
+        env = {**ENV, "LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"}
+        json.loads(self.ok(hasten("run", "-p", "Hi", "-n", 2, "--json", env=env)).out)
+
+
+class Tokens(Case):
+    def test_round_trip(self):
+        text = "Grüße, 世界! It's 12345  spaced\n\tout <|im_end|>."
+        value = json.loads(self.ok(hasten("tokenize", MODEL, text, "--json")).out)
+        self.assertEqual(set(value), {"ids", "pieces"})
+        self.assertEqual(len(value["ids"]), len(value["pieces"]))
+        self.assertEqual(self.ok(hasten("detokenize", MODEL, *value["ids"])).out, text)
+        self.assertEqual(json.loads(hasten("tokenize", MODEL, "--json", stdin=text).out), value)
+
+    def test_special(self):
+        plain = json.loads(hasten("tokenize", MODEL, "a<|im_end|>", "--json").out)["ids"]
+        special = json.loads(hasten("tokenize", MODEL, "a<|im_end|>", "--json", "--special").out)["ids"]
+        self.assertEqual(len(special), 2)
+        self.assertGreater(len(plain), 2)
+        self.assertEqual(self.ok(hasten("detokenize", MODEL, *special)).out, "a")
+        self.assertEqual(self.ok(hasten("detokenize", MODEL, *special, "--special")).out, "a<|im_end|>")
+
+    def test_text_form(self):
+        lines = self.ok(hasten("tokenize", MODEL, "Hello\nworld", "--no-bos")).out.splitlines()
+        self.assertEqual([line.split()[0] for line in lines],
+                         [str(n) for n in json.loads(hasten("tokenize", MODEL, "Hello\nworld",
+                                                            "--json").out)["ids"]])
+
+    def test_wrong_ids(self):
+        self.fails(hasten("detokenize", MODEL, "99999999"), 2, "no token id", "tokenize")
+        self.fails(hasten("detokenize", MODEL, "-5"), 2, "unknown option")
+        self.fails(hasten("detokenize", MODEL, "1", "x"), 2, "'x'")
+        self.assertEqual(self.ok(hasten("detokenize", "[19556, 905]")).out, "Hello world")
+
+
+class Looking(Case):
+    def test_inspect(self):
+        value = json.loads(self.ok(hasten("inspect", "--json")).out)
+        self.assertEqual(set(value), {"architecture", "parameters", "size_bytes", "metadata", "tensors"})
+        self.assertEqual(value["architecture"], "llama")
+        self.assertEqual(value["size_bytes"], os.path.getsize(MODEL_PATH))
+        self.assertEqual(value["metadata"]["llama.block_count"], 30)
+        self.assertEqual(value["metadata"]["tokenizer.ggml.tokens"], {"type": "string", "count": 49152})
+        first = {tensor["name"]: tensor for tensor in value["tensors"]}["token_embd.weight"]
+        self.assertEqual(first, {"name": "token_embd.weight", "type": "q8_0", "shape": [49152, 576],
+                                 "size_bytes": 49152 * 576 // 32 * 34})
+        elements = sum(math.prod(tensor["shape"]) for tensor in value["tensors"])
+        self.assertEqual(value["parameters"], elements)
+        full = json.loads(self.ok(hasten("inspect", "--json", "--full")).out)
+        self.assertEqual(len(full["metadata"]["tokenizer.ggml.tokens"]), 49152)
+        self.assertLess(len(self.ok(hasten("inspect")).out), 40000)
+
+    def test_ir(self):
+        passes = self.ok(hasten("ir", "--passes")).out
+        self.assertRegex(passes, r"(?m)^pack +\w")
+        canonical = self.ok(hasten("ir", "--level", "canonical")).out
+        lowered = self.ok(hasten("ir")).out
+        self.assertIn("matmul", canonical)
+        self.assertNotIn("matmul", lowered)
+        self.assertIn("linear", lowered)
+        self.assertNotEqual(self.ok(hasten("ir", "--no-pass", "fuse-glu")).out, lowered)
+        self.assertIn("linear__", self.ok(hasten("ir", "--plan")).out)
+
+    def test_cpu(self):
+        value = json.loads(self.ok(hasten("cpu", "--json")).out)
+        self.assertGreaterEqual(value["logical_cpus"], 1)
+        capped = json.loads(hasten("cpu", "--json", env={**ENV, "HASTEN_CPU": "ref"}).out)
+        self.assertEqual(capped["class_used"], "ref")
+        self.assertEqual(capped["class_best"], value["class_best"])
+        self.assertIn(value["class_used"], self.ok(hasten("cpu")).out)
+
+
+class Measuring(Case):
+    def setUp(self):
+        self.text = SCRATCH / "text.txt"
+        self.text.write_bytes(TEXT.read_bytes()[:6000])
+
+    def perplexity(self, *args):
+        return self.ok(hasten("perplexity", MODEL, self.text, "--ctx", 128, "--chunks", 3, *args))
+
+    def test_perplexity(self):
+        value = json.loads(self.perplexity("--json").out)
+        self.assertEqual(set(value), {"perplexity", "stderr", "scored_tokens", "ctx", "chunks", "kv_type"})
+        self.assertEqual(value["scored_tokens"], 3 * 63)
+        self.assertTrue(2 < value["perplexity"] < 200)
+        self.assertIn(f"{value['perplexity']:.4f}", self.perplexity().out)
+        other = json.loads(self.perplexity("--json", "--kv-type", "f32").out)
+        self.assertEqual(other["kv_type"], "f32")
+
+    def test_logits(self):
+        whole, compact = SCRATCH / "whole.bin", SCRATCH / "compact.bin"
+        value = json.loads(self.perplexity("--logits-out", whole, "--json").out)
+        self.perplexity("--logits-out", compact, "--logits-top", 5)
+        self.assertEqual(whole.stat().st_size, value["scored_tokens"] * 49152 * 4)
+        data = compact.read_bytes()
+        self.assertEqual(struct.unpack_from("<4s3IQ", data), (b"HTOP", 1, 49152, 5, 3 * 63))
+        target, = struct.unpack_from("<i", data, 24)
+        log_sum_exp, = struct.unpack_from("<d", data, 28)
+        ids = struct.unpack_from("<5I", data, 36)
+        logits = struct.unpack_from("<5f", data, 56)
+        self.assertEqual(len(data), 24 + 3 * 63 * (4 + 8 + 5 * 8))
+        self.assertEqual(list(logits), sorted(logits, reverse=True))
+        with whole.open("rb") as file:
+            first = struct.unpack("<49152f", file.read(4 * 49152))
+        self.assertEqual(max(first), logits[0])
+        self.assertEqual([first[i] for i in ids], list(logits))
+        self.assertGreater(log_sum_exp, logits[0])
+        self.assertTrue(0 <= target < 49152)
+        self.assertEqual(list(SCRATCH.glob("*.part*")), [])
+
+    def test_too_many_logits(self):
+        text = SCRATCH / "long.txt"
+        text.write_bytes(TEXT.read_bytes() * 4)
+        out = SCRATCH / "long.bin"
+        result = hasten("perplexity", MODEL, text, "--logits-out", out)
+        self.fails(result, 1, "GiB", "--force")
+        self.assertFalse(out.exists())
+
+    def test_short_text(self):
+        self.fails(hasten("perplexity", MODEL, "-", stdin="too short"), 2, "one window needs 512", "longer text")
+
+    def test_bench(self):
+        rows = json.loads(self.ok(hasten("bench", "llm", MODEL, "-p", "16,32", "-n", 4, "-r", 2, "-t", "1",
+                                         "--json")).out)
+        self.assertEqual([(row["n_prompt"], row["n_gen"]) for row in rows], [(16, 0), (32, 0), (0, 4)])
+        for row in rows:
+            rate = row["tokens_per_s"]
+            self.assertTrue(0 < rate["min"] <= rate["median"] <= rate["max"])
+            self.assertEqual((row["threads"], row["n_depth"]), (1, 0))
+        self.assertIn("decode", self.ok(hasten("bench", "llm", "-p", 8, "-n", 2, "-r", 1)).out)
+
+
+class Catalog(Case):
+    def test_list(self):
+        models = {model["name"]: model for model in json.loads(self.ok(hasten("list", "--json")).out)}
+        model = models[MODEL]
+        self.assertTrue(model["present"] and model["default"])
+        self.assertEqual(model["licence"], "Apache-2.0")
+        self.assertEqual(os.path.getsize(model["path"]), model["size_bytes"])
+        self.assertRegex(self.ok(hasten("list")).out, rf"(?m)^\* {MODEL} ")
+
+    def test_pull_and_rm(self):
+        result = self.ok(hasten("pull", MODEL))
+        self.assertIn("already", result.err)
+        with tempfile.TemporaryDirectory() as home:
+            env = {**ENV, "HASTEN_HOME": home}
+            self.assertFalse(listed(env)["present"])
+            self.fails(hasten("rm", MODEL, env=env), 1, MODEL)
+            os.mkdir(f"{home}/models")
+            link = f"{home}/models/{os.path.basename(MODEL_PATH)}"
+            os.link(MODEL_PATH, link) if same_disk(home) else shutil.copy(MODEL_PATH, link)
+            self.assertTrue(listed(env)["present"])
+            self.ok(hasten("rm", MODEL, env=env))
+            self.assertFalse(os.path.exists(link))
+
+
+def listed(env):
+    models = json.loads(hasten("list", "--json", env=env).out)
+    return next(model for model in models if model["name"] == MODEL)
+
+
+def same_disk(folder):
+    return os.stat(folder).st_dev == os.stat(MODEL_PATH).st_dev
+
+
+class Chat(Case):
+    PROMPT = r"> (\x1b\[[0-9;?]*[A-Za-z])*$"
+
+    def start(self, *args):
+        terminal = Terminal("run", MODEL, *args)
+        terminal.expect("/help lists commands")
+        terminal.expect(self.PROMPT)
+        return terminal
+
+    def test_conversation(self):
+        chat = self.start("--stats")
+        chat.send(FRANCE + "\n")
+        chat.expect("Paris")
+        chat.expect("load .*ms")
+        chat.expect(self.PROMPT)
+        chat.send("And of Italy?\n")
+        text = chat.expect("load .*ms")
+        self.assertIn("Rome", text)
+        total, new = map(int, re.search(r"prompt +(\d+) tokens \((\d+) new\)", text).groups())
+        self.assertLess(new, total // 2)
+        chat.expect(self.PROMPT)
+        chat.send("/reset\n")
+        chat.expect("starts anew")
+        chat.expect(self.PROMPT)
+        chat.send(FRANCE + "\n")
+        self.assertRegex(chat.expect("load .*ms"), "Paris")
+        chat.expect(self.PROMPT)
+        chat.send("\x04")
+        self.assertEqual(chat.finish(), 0)
+        history = next(pathlib.Path(ENV["XDG_STATE_HOME"]).rglob("chat_history"))
+        self.assertIn("Italy", history.read_text())
+
+    def test_commands(self):
+        chat = self.start()
+        chat.send("/help\n")
+        chat.expect("/reset +forget")
+        chat.expect(self.PROMPT)
+        chat.send("/rest\n")
+        chat.expect("did you mean /reset")
+        chat.expect(self.PROMPT)
+        chat.send("\n")
+        chat.expect(self.PROMPT)
+        chat.send("/exit\n")
+        self.assertEqual(chat.finish(), 0)
+
+    def test_interrupts(self):
+        chat = self.start("--ignore-eos")
+        chat.send(LONG + "\n")
+        chat.expect(r"ship\.\r\n")
+        chat.expect(r"\w+ \w+ \w+")
+        chat.send("\x03")
+        chat.expect(r"\(stopped\)")
+        chat.expect(self.PROMPT)
+        chat.send("half a line\x03")
+        chat.expect("Ctrl-C again")
+        chat.expect(self.PROMPT)
+        chat.send("/help\n")
+        chat.expect("this list")
+        chat.expect(self.PROMPT)
+        chat.send("\x03")
+        chat.expect("Ctrl-C again")
+        chat.expect(self.PROMPT)
+        chat.send("\x03")
+        self.assertEqual(chat.finish(), 0)
+
+    def test_long_prompt_ends_only_the_turn(self):
+        chat = self.start("-c", "64")
+        chat.send("word " * 100 + "\n")
+        chat.expect("the context holds 64")
+        chat.expect(self.PROMPT)
+        chat.send(FRANCE + "\n")
+        chat.expect("Paris")
+        chat.expect(self.PROMPT)
+        chat.send("\x04")
+        self.assertEqual(chat.finish(), 0)
+
+    def test_letters_beyond_ascii(self):
+        chat = self.start("-n", "1")
+        chat.send("Grüße 世界\n")
+        chat.expect("Grüße 世界\r\n")
+        chat.expect(self.PROMPT)
+        chat.send("\x04")
+        self.assertEqual(chat.finish(), 0)
+
+    def test_refused(self):
+        for option in ("--json", "--raw"):
+            terminal = Terminal("run", MODEL, option)
+            terminal.expect("needs a prompt")
+            self.assertEqual(terminal.finish(), 2)
+
+
+def main():
+    global ENV, MODEL_PATH, SCRATCH
+    ENV = {**os.environ}
+    with tempfile.TemporaryDirectory(prefix="hasten-e2e-") as scratch:
+        SCRATCH = pathlib.Path(scratch)
+        subprocess.run([BIN, "pull", MODEL], check=True, env=ENV, stdout=subprocess.DEVNULL)
+        models = json.loads(subprocess.run([BIN, "list", "--json"], check=True, env=ENV,
+                                           stdout=subprocess.PIPE).stdout)
+        MODEL_PATH = next(model["path"] for model in models if model["name"] == MODEL)
+        isolate(scratch)
+        suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
+        if len(sys.argv) > 1:
+            suite = unittest.defaultTestLoader.loadTestsFromNames(sys.argv[1:], sys.modules[__name__])
+        result = unittest.TextTestRunner(verbosity=2).run(suite)
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def isolate(scratch):
+    """A home of the tests' own, so that no history of the user is touched; its model is a link."""
+    global MODEL_PATH
+    home = pathlib.Path(scratch) / "home"
+    (home / "hasten/models").mkdir(parents=True)
+    link = home / "hasten/models" / os.path.basename(MODEL_PATH)
+    link.symlink_to(os.path.realpath(MODEL_PATH))
+    MODEL_PATH = os.path.realpath(MODEL_PATH)
+    ENV.pop("HASTEN_HOME", None)
+    ENV["XDG_CACHE_HOME"] = ENV["XDG_STATE_HOME"] = str(home)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
