@@ -44,6 +44,7 @@
     X(kn_gelu_tanh__avx2)                                                                          \
     X(kn_softcap__avx2)                                                                            \
     X(kn_rope_apply__avx2)                                                                         \
+    X(kn_rope_table__avx2)                                                                         \
     X(kn_attention__avx512vnni)                                                                    \
     X(kn_attention_quantize__avx512vnni)                                                           \
     X(kn_kv_append__avx512vnni)                                                                    \

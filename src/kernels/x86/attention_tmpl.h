@@ -439,8 +439,16 @@ static void att_load_queries(const struct att_unit *u)
         for (size_t r = 0; r < count; r++) {
             const size_t s = slot + r;
             const float *source = q + s / ratio * row_floats + s % ratio * head_dim;
-            for (size_t d = 0; d < head_dim; d++)
-                target[d * count + r] = source[d];
+            float *column = target + r;
+            size_t d = 0;
+            for (; d + 4 <= head_dim; d += 4, column += 4 * count) {
+                column[0] = source[d];
+                column[count] = source[d + 1];
+                column[2 * count] = source[d + 2];
+                column[3 * count] = source[d + 3];
+            }
+            for (; d < head_dim; d++, column += count)
+                *column = source[d];
         }
     }
 }

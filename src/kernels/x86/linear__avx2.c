@@ -31,6 +31,10 @@ V16_INLINE __m256i load_codes(const uint8_t *p)
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
+/* Keeps a running sum a running sum: gcc regroups integer additions into a tree over the whole
+ * block, whose products then live on the stack. */
+#define KEEP_ORDER(sum) __asm__("" : "+x"(sum))
+
 /* A part of a tile: `quarters` registers of 8 features from first_quarter on. */
 struct code_part {
     int first_quarter, quarters, tokens; /* constants */
@@ -53,6 +57,7 @@ V16_INLINE void dot_q8_0(const uint8_t *w, const struct code_part *part, __m256i
                 __m256i a = broadcast_codes(part->codes + t * part->ld + 4 * j);
                 __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(a, weight));
                 sum[t][q] = _mm256_add_epi32(sum[t][q], _mm256_madd_epi16(pairs, ones));
+                KEEP_ORDER(sum[t][q]);
             }
         }
     }
@@ -75,8 +80,10 @@ V16_INLINE void dot_q4_1(const uint8_t *w, const struct code_part *part, __m256i
                 const int8_t *a = part->codes + t * part->ld + 4 * j;
                 __m256i pairs = _mm256_maddubs_epi16(first, broadcast_codes(a));
                 sum[t][q] = _mm256_add_epi16(sum[t][q], pairs);
+                KEEP_ORDER(sum[t][q]);
                 pairs = _mm256_maddubs_epi16(second, broadcast_codes(a + 16));
                 sum[t][q] = _mm256_add_epi16(sum[t][q], pairs);
+                KEEP_ORDER(sum[t][q]);
             }
         }
     }
@@ -222,9 +229,9 @@ static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
 {
     switch (dtype) {
     case TN_Q8_0:
-        return (first ? tile_q8_0_first : tile_q8_0)[tokens - 1];
+        return first ? tile_q8_0_first[tokens - 1] : tile_q8_0[tokens - 1];
     case TN_Q4_1:
-        return (first ? tile_q4_1_first : tile_q4_1)[tokens - 1];
+        return first ? tile_q4_1_first[tokens - 1] : tile_q4_1[tokens - 1];
     case TN_F16:
         return tile_f16[tokens - 1];
     case TN_BF16:

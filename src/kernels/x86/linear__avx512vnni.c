@@ -256,9 +256,9 @@ static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
 {
     switch (dtype) {
     case TN_Q8_0:
-        return (first ? tile_q8_0_first : tile_q8_0)[tokens - 1];
+        return first ? tile_q8_0_first[tokens - 1] : tile_q8_0[tokens - 1];
     case TN_Q4_1:
-        return (first ? tile_q4_1_first : tile_q4_1)[tokens - 1];
+        return first ? tile_q4_1_first[tokens - 1] : tile_q4_1[tokens - 1];
     case TN_F16:
         return tile_f16[tokens - 1];
     case TN_BF16:
