@@ -1,7 +1,7 @@
 /*
  * Micro benchmark of the linear kernels of one machine class (HASTEN_CPU caps it), one thread.
  *
- *   bench_linear [TYPE] [seconds per figure]     TYPE: q4_1, q8_0, f16, bf16, f32 (default: all)
+ *   bench_linear [TYPE] [seconds per figure]     TYPE: q4_1, q6_k, f16, ... (default: all)
  *
  * Few rows: copies of the weight fill 512 MiB, more than the caches hold, so the figure is GB/s of
  * weights read from memory; beside it stands what a plain reading loop got in the same seconds.
@@ -147,19 +147,14 @@ static int64_t fill_ring(const struct bench *bench, size_t weight_bytes)
     size_t row_bytes;
     if (!tn_row_bytes(bench->dtype, bench->cols, &row_bytes))
         return 0;
-    float *values = hs_alloc((size_t)bench->cols * sizeof(float));
     uint8_t *rows = hs_alloc((size_t)bench->rows * row_bytes);
-    if (values && rows) {
-        for (int64_t n = 0; n < bench->rows; n++) {
-            for (int64_t k = 0; k < bench->cols; k++)
-                values[k] = (float)((n * 31 + k * 17 + n * k) % 211) / 105.0f - 1.0f;
-            kn_encode_row(bench->dtype, values, bench->cols, rows + (size_t)n * row_bytes);
-        }
+    struct kn_random random = {.seed = 1, .deviation = 0.02f};
+    bool made = rows != NULL;
+    for (int64_t n = 0; n < bench->rows && made; n++, random.stream++)
+        made = kn_random_row(bench->dtype, &random, bench->cols, rows + (size_t)n * row_bytes);
+    if (made)
         kn_pack_panels(bench->dtype, rows, bench->rows, bench->cols, 0, (bench->rows + 31) / 32,
                        bench->ring);
-    }
-    const bool made = values && rows;
-    hs_free(values);
     hs_free(rows);
     const int64_t copies = (int64_t)(RING_BYTES / weight_bytes);
     for (int64_t i = 1; i < copies && made; i++)
@@ -241,7 +236,7 @@ static bool measure(const struct bench *bench)
     double best, median, probe_best, probe_median;
     summarise(&figures.kernel, &best, &median);
     summarise(&figures.probe, &probe_best, &probe_median);
-    printf("%-5s %6lld x %-5lld T=%-4lld %-20s best %7.1f  median %7.1f %s | probe best %7.1f  "
+    printf("%-6s %6lld x %-5lld T=%-4lld %-20s best %7.1f  median %7.1f %s | probe best %7.1f  "
            "median %7.1f | ratio %.2f %.2f\n",
            tn_dtype_info(bench->dtype)->name, (long long)bench->rows, (long long)bench->cols,
            (long long)bench->tokens, kernel->name, best, median, stream ? "GB/s " : "GOP/s",
@@ -255,17 +250,22 @@ static bool measure(const struct bench *bench)
 
 int main(int argc, char **argv)
 {
-    static const int64_t shapes[][2] = {{960, 576}, {3072, 576}, {576, 1536}, {49152, 576}};
-    static const enum tn_dtype types[] = {TN_Q4_1, TN_Q8_0, TN_F16, TN_BF16, TN_F32};
+    static const int64_t shapes[][2] = {
+        {960, 576}, {3072, 576}, {576, 1536}, {49152, 576}, {2048, 2048}};
+    static const enum tn_dtype types[] = {TN_Q4_1, TN_Q4_0, TN_Q4_K, TN_IQ4_NL, TN_IQ4_XS, TN_MXFP4,
+                                          TN_Q2_K, TN_Q3_K, TN_Q5_0, TN_Q5_1,   TN_Q5_K,   TN_Q6_K,
+                                          TN_Q8_0, TN_F16,  TN_BF16, TN_F32};
     static const int64_t tokens[] = {1, 2, 4, 8, 512};
     struct bench bench = {.ring = hs_block_new(RING_BYTES), .seconds = 1.0};
     bool ok = bench.ring != NULL;
     if (argc > 2)
         bench.seconds = strtod(argv[2], NULL);
-    for (int d = 0; d < 5; d++) {
+    for (int d = 0; d < (int)(sizeof types / sizeof types[0]); d++) {
         if (argc > 1 && strcmp(argv[1], tn_dtype_info(types[d])->name) != 0)
             continue;
-        for (int s = 0; s < 4; s++) {
+        for (int s = 0; s < 5; s++) {
+            if (shapes[s][1] % tn_dtype_info(types[d])->block != 0)
+                continue;
             for (int t = 0; t < 5 && ok; t++) {
                 bench.dtype = types[d];
                 bench.rows = shapes[s][0];

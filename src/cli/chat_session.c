@@ -45,7 +45,7 @@ enum hasten_status chat_session_say(struct chat_session *session, const char *ro
     if (!copy)
         return no_memory(error);
     session->messages[session->message_count++] =
-        (struct tx_message){hs_str_of(role), {copy, content.size_bytes}};
+        (struct tx_message){.role = hs_str_of(role), .content = {copy, content.size_bytes}};
     return HASTEN_OK;
 }
 
@@ -139,6 +139,12 @@ static void relay_token(void *context, int32_t id)
         relay->user->on_token(relay->user->context, id);
 }
 
+static void relay_logprobs(void *context, const struct tx_logprobs *logprobs)
+{
+    const struct relay *relay = context;
+    relay->user->on_logprobs(relay->user->context, logprobs);
+}
+
 static bool relay_text(void *context, const char *text, size_t size_bytes)
 {
     const struct relay *relay = context;
@@ -194,6 +200,9 @@ enum hasten_status chat_session_answer(struct chat_session *session, const struc
     struct en_generate_options own = *options;
     own.on_text = relay_text;
     own.on_token = relay_token;
+    own.on_logprobs = options->on_logprobs ? relay_logprobs : NULL;
+    own.history = ids->ids;
+    own.history_count = kept;
     own.context = &relay;
     struct en_generated result;
     HS_TRY(en_generate(session->model, session->sequence, ids->ids + kept, ids->count - kept, &own,

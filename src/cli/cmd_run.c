@@ -32,8 +32,22 @@ const struct hs_option cli_run_options[] = {
      "sample from the likeliest tokens that have this share together (default: 1, off)"},
     {"min-p", 0, HS_OPTION_REAL, AT(min_p), "X", NULL, 0, 1,
      "leave out tokens less likely than X times the likeliest (default: 0, off)"},
+    {"typical-p", 0, HS_OPTION_REAL, AT(typical_p), "X", NULL, 0, 1,
+     "sample from the most typical tokens that have this share together (default: 1, off)"},
+    {"repeat-penalty", 0, HS_OPTION_REAL, AT(repeat_penalty), "X", NULL, 0, 100,
+     "make tokens that were there less likely by this factor on their logits (default: 1, off)"},
+    {"repeat-last-n", 0, HS_OPTION_INT, AT(repeat_last_n), "N", NULL, -1, 1e9,
+     "tokens that the three penalties look back on; -1: all (default: 64)"},
+    {"presence-penalty", 0, HS_OPTION_REAL, AT(presence_penalty), "X", NULL, -100, 100,
+     "taken from the logits of tokens that were there (default: 0)"},
+    {"frequency-penalty", 0, HS_OPTION_REAL, AT(frequency_penalty), "X", NULL, -100, 100,
+     "taken from the logits of tokens for each time they were there (default: 0)"},
+    {"logit-bias", 0, HS_OPTION_LIST, AT(logit_bias), "ID=BIAS", NULL, 0, 0,
+     "add BIAS to the logit of token ID; -inf forbids it; may be given several times"},
     {"seed", 0, HS_OPTION_INT, AT(seed), "N", NULL, 0, 0,
      "seed of the random numbers (default: 0)"},
+    {"stop", 0, HS_OPTION_LIST, AT(stop), "TEXT", NULL, 0, 0,
+     "end the answer before this text; may be given several times"},
     {"ignore-eos", 0, HS_OPTION_FLAG, AT(ignore_eos), NULL, NULL, 0, 0,
      "go on after end tokens (for measuring)"},
     {"ctx", 'c', HS_OPTION_INT, AT(model.context), "N", NULL, 1, CLI_CONTEXT_MAX,
@@ -46,6 +60,8 @@ const struct hs_option cli_run_options[] = {
      "speed and memory on stderr after each answer"},
     {"profile", 0, HS_OPTION_FLAG, AT(profile), NULL, NULL, 0, 0,
      "time per kernel on stderr at the end"},
+    {"logprobs", 0, HS_OPTION_INT, AT(logprobs), "N", NULL, 0, TX_LOGPROBS_MAX,
+     "with --json, log probabilities of each token and of the N likeliest ones"},
     CLI_JSON_OPTION(struct run_options, json),
     {0},
 };
@@ -83,29 +99,17 @@ static bool on_text(void *context, const char *text, size_t size_bytes)
     return cli_flush();
 }
 
-static struct tx_sampling sampling_of(const struct run_options *options)
-{
-    struct tx_sampling sampling = tx_sampling_default();
-    sampling.temperature = options->temperature;
-    sampling.top_k = options->top_k;
-    sampling.top_p = options->top_p;
-    sampling.min_p = options->min_p;
-    sampling.seed = (uint64_t)options->seed;
-    return sampling;
-};
-}
-
 enum hasten_status run_answer(struct run_job *job, const struct tx_ids *ids,
                               struct run_answer *answer_out)
 {
     struct en_generate_options options = {
-        .sampling = sampling_of(job->options),
         .max_tokens = job->options->max_tokens,
         .ignore_end = job->options->ignore_eos,
         .on_text = on_text,
         .context = job,
     };
     struct hs_error *error = &job->cli->error;
+    run_sampling_apply(job, &options);
     hs_buffer_clear(&job->text);
     job->held_newlines = 0;
     enum hasten_status status = chat_session_answer(&job->session, ids, &options, error,
@@ -114,7 +118,7 @@ enum hasten_status run_answer(struct run_job *job, const struct tx_ids *ids,
         (void)cli_write("\n", 1);
         (void)cli_flush();
     }
-    if (status == HASTEN_OK && job->text.failed)
+    if (status == HASTEN_OK && (job->text.failed || job->sampling.logprobs.failed))
         status = hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "no memory for the answer");
     return status;
 }
@@ -250,18 +254,25 @@ static enum hasten_status run_opened(struct run_job *job, struct run_options *op
 
 enum hasten_status cli_run(struct cli *cli, int argc, char *const argv[])
 {
-    struct run_options options = {.max_tokens = -1, .top_p = 1.0};
+    struct run_options options = {.max_tokens = -1,
+                                  .top_p = 1.0,
+                                  .typical_p = 1.0,
+                                  .repeat_penalty = 1.0,
+                                  .repeat_last_n = TX_LAST_N_DEFAULT,
+                                  .logprobs = -1};
     struct run_job job = {.cli = cli, .options = &options};
     struct cli_arguments arguments;
     HS_TRY(cli_parse(cli, argc, argv, &options, 0, 1, &arguments));
     bool is_chat = !options.prompt && isatty(STDIN_FILENO) == 1;
     HS_TRY(check_line(cli, &options, is_chat));
+    HS_TRY(run_sampling_open(&job));
     enum hasten_status status = is_chat ? HASTEN_OK : read_prompt(&job);
     if (status == HASTEN_OK)
         status = open_job(&job, arguments.count ? arguments.items[0] : NULL);
     if (status == HASTEN_OK)
         status = run_opened(&job, &options, is_chat);
     chat_session_close(&job.session);
+    run_sampling_close(&job);
     hs_buffer_free(&job.text);
     hs_free(job.input);
     en_close(&job.model);

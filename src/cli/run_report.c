@@ -75,6 +75,8 @@ enum hasten_status run_print_json(struct run_job *job, const struct run_answer *
         "finish_reason", en_finish_name(g->finish), "prompt_tokens", (json_int_t)g->prompt_tokens,
         "completion_tokens", (json_int_t)g->completion_tokens, "timings", timings, "peak_rss_bytes",
         (json_int_t)hs_peak_rss_bytes(), "model", job->label, "recipe", en_recipe(job->model));
+    if (job->options->logprobs >= 0)
+        json_object_set_new(value, "logprobs", run_logprobs_json(job, count));
     return cli_print_json(job->cli, value);
 }
 

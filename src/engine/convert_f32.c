@@ -9,6 +9,17 @@
 #include "engine/engine.h"
 #include "kernels/rows.h"
 
+/* Keys that describe the old file's form, not the model; all parts of a split model become one. */
+static bool describes_form(struct hs_str key)
+{
+    static const char *const names[] = {"general.alignment", "general.quantization_version",
+                                        "split.no", "split.count", "split.tensors.count"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (hs_str_is(key, names[i]))
+            return true;
+    return false;
+}
+
 static enum hasten_status copy_metadata(const struct gguf_file *file, struct gguf_writer *writer,
                                         struct hs_error *error)
 {
@@ -16,8 +27,7 @@ static enum hasten_status copy_metadata(const struct gguf_file *file, struct ggu
         const struct gguf_entry *entry = &file->entries[i];
         if (hs_str_is(entry->key, "general.file_type"))
             HS_TRY(gguf_put_u32(writer, "general.file_type", 0, error)); /* all F32 */
-        else if (!hs_str_is(entry->key, "general.alignment") &&
-                 !hs_str_is(entry->key, "general.quantization_version"))
+        else if (!describes_form(entry->key))
             HS_TRY(gguf_put_entry(writer, entry, error));
     }
     return HASTEN_OK;
@@ -65,7 +75,7 @@ static enum hasten_status write_tensors(const struct gguf_file *file, struct ggu
     for (int64_t i = 0; i < file->tensor_count && status == HASTEN_OK; i++) {
         const struct gguf_tensor *tensor = &file->tensors[i];
         status = write_tensor(tensor, row, writer, error);
-        hs_file_map_drop(&file->map, (size_t)(tensor->data - file->map.data), tensor->size_bytes);
+        gguf_drop_tensor(file, tensor);
     }
     hs_free(row);
     return status;

@@ -19,6 +19,7 @@
 #include "runtime/run.h"
 #include "text/chat_template.h"
 #include "text/sampler.h"
+#include "text/stop_strings.h"
 #include "text/tokenizer.h"
 
 struct en_options {
@@ -49,7 +50,10 @@ void en_close(struct en_model **model);
 /* Parts of an opened model; borrowed, live as long as it. */
 const struct md_facts *en_facts(const struct en_model *model);
 const struct gguf_file *en_file(const struct en_model *model);
-const struct tx_tokenizer *en_tokenizer(const struct en_model *model);    /* NULL: file has none */
+const struct tx_tokenizer *en_tokenizer(const struct en_model *model); /* NULL: none that we can */
+/* Why there is no tokenizer: NOT_FOUND (the file has none) or UNSUPPORTED; OK when there is one.
+ * The model runs on token ids all the same. */
+const struct hs_error *en_tokenizer_error(const struct en_model *model);
 const struct tx_template *en_chat_template(const struct en_model *model); /* NULL: none */
 struct hs_str en_chat_template_source(const struct en_model *model);
 /* Why a template that the file has could not be read (status OK: no such problem). */
@@ -95,10 +99,21 @@ struct en_generate_options {
     struct tx_sampling sampling;
     int64_t max_tokens; /* -1: until the context is full */
     bool ignore_end;    /* go on after end tokens (benchmarks) */
+    /* Texts that end the answer (finish reason "stop") and are not handed out; see stop_strings.h.
+     * Text that could be the beginning of one is held back. */
+    const struct hs_str *stop; /* [stop_count] */
+    int stop_count;
+    /* Tokens that the sequence holds already, for the penalties' window; NULL: none. */
+    const int32_t *history; /* [history_count] */
+    int64_t history_count;
     /* Whole characters as they come; return false to stop (finish reason "cancel"). NULL: none. */
     bool (*on_text)(void *context, const char *text, size_t size_bytes);
     /* Each token id, end tokens included; NULL: none. */
     void (*on_token)(void *context, int32_t id);
+    /* Before on_token, log probabilities of the token and of the logprobs_top likeliest (at most
+     * TX_LOGPROBS_MAX); NULL: none. */
+    void (*on_logprobs)(void *context, const struct tx_logprobs *logprobs);
+    int32_t logprobs_top;
     void *context;
 };
 
@@ -111,9 +126,9 @@ struct en_generated {
     uint64_t gap_p50_ns, gap_p99_ns; /* between tokens, nearest rank; 0 with fewer than 2 tokens */
 };
 
-/* Feeds prompt (at least one token) and samples until an end token, max_tokens, the end of the
- * context or a cancel. The sequence keeps everything but the last sampled token, so a chat goes on
- * by feeding what follows. Steady state allocates nothing. */
+/* Feeds prompt (at least one token) and samples until an end token, a stop string, max_tokens, the
+ * end of the context or a cancel. The sequence keeps everything but the last sampled token, so a
+ * chat goes on by feeding what follows. Steady state allocates nothing. */
 HS_MUST_USE enum hasten_status en_generate(struct en_model *model, struct rt_sequence *sequence,
                                            const int32_t *prompt, int64_t prompt_count,
                                            const struct en_generate_options *options,

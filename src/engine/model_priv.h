@@ -12,6 +12,7 @@ struct en_model {
     struct hs_arena arena; /* vocabulary arrays */
     struct tx_vocab vocab;
     struct tx_tokenizer *tokenizer;
+    struct hs_error tokenizer_error;
     struct tx_template *chat_template;
     struct hs_error template_error;
     struct ir_graph *canonical, *lowered;

@@ -43,10 +43,13 @@ static enum hasten_status open_text(struct en_model *model, struct hs_error *err
     struct hs_error detail;
     hs_error_clear(&detail);
     enum hasten_status status = md_vocab_read(model->file, &model->arena, &detail, &model->vocab);
-    if (status == HASTEN_NOT_FOUND)
-        return HASTEN_OK; /* a file without a tokenizer still runs on token ids */
     if (status == HASTEN_OK)
         status = tx_tokenizer_open(&model->vocab, &detail, &model->tokenizer);
+    if (status == HASTEN_NOT_FOUND || status == HASTEN_UNSUPPORTED) {
+        /* still runs on token ids: the reason is kept for whoever asks for text */
+        model->tokenizer_error = detail;
+        return HASTEN_OK;
+    }
     if (status != HASTEN_OK) {
         if (error)
             *error = detail;
@@ -74,8 +77,7 @@ static void drop_tensor(void *context, const char *name)
     const struct en_model *model = context;
     const struct gguf_tensor *tensor = gguf_find_tensor(model->file, name);
     if (tensor)
-        hs_file_map_drop(&model->file->map, (size_t)(tensor->data - model->file->map.data),
-                         tensor->size_bytes);
+        gguf_drop_tensor(model->file, tensor);
 }
 
 static enum hasten_status lower_and_plan(struct en_model *model, const struct en_options *options,
@@ -206,6 +208,11 @@ const struct gguf_file *en_file(const struct en_model *model)
 const struct tx_tokenizer *en_tokenizer(const struct en_model *model)
 {
     return model->tokenizer;
+}
+
+const struct hs_error *en_tokenizer_error(const struct en_model *model)
+{
+    return &model->tokenizer_error;
 }
 
 const struct tx_template *en_chat_template(const struct en_model *model)

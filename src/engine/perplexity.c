@@ -96,8 +96,11 @@ enum hasten_status en_perplexity(struct en_model *model, struct hs_str text,
     struct en_perplexity result = {0};
     struct tx_ids ids = {0};
     struct rt_sequence *sequence = NULL;
-    if (!model->tokenizer)
-        return hs_fail(error, HASTEN_UNSUPPORTED, NULL, "the model file has no tokenizer");
+    if (!model->tokenizer) {
+        if (error)
+            *error = model->tokenizer_error;
+        return model->tokenizer_error.status;
+    }
     if (options->window < 4 || options->window > model->context)
         return hs_fail(error, HASTEN_INVALID_ARGUMENT, "choose a window between 4 and the context",
                        "a window of %lld tokens does not fit the context of %lld",

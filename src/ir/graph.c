@@ -105,6 +105,13 @@ ir_dim ir_dim_symbol(struct ir_graph *graph, enum ir_symbol symbol)
     return add_dim(graph, (struct ir_dim_expr){symbol, 1, 0});
 }
 
+ir_dim ir_dim_affine(struct ir_graph *graph, enum ir_symbol symbol, int64_t mul, int64_t add)
+{
+    if (symbol == IR_SYM_NONE || mul == 0)
+        return ir_dim_const(graph, add);
+    return add_dim(graph, (struct ir_dim_expr){symbol, mul, add});
+}
+
 int64_t ir_dim_eval(const struct ir_graph *graph, ir_dim dim, const int64_t *symbols)
 {
     const struct ir_dim_expr *expr = &graph->dims[dim];

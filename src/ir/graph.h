@@ -149,6 +149,8 @@ HS_MUST_USE enum hasten_status ir_graph_status(const struct ir_graph *graph,
 /* Dims are hash-consed: equal expressions have equal ids. */
 ir_dim ir_dim_const(struct ir_graph *graph, int64_t value);
 ir_dim ir_dim_symbol(struct ir_graph *graph, enum ir_symbol symbol);
+/* mul * symbol + add */
+ir_dim ir_dim_affine(struct ir_graph *graph, enum ir_symbol symbol, int64_t mul, int64_t add);
 /* Value under a binding: symbols[IR_SYM_COUNT]. */
 int64_t ir_dim_eval(const struct ir_graph *graph, ir_dim dim, const int64_t *symbols);
 
@@ -212,5 +214,13 @@ HS_MUST_USE enum hasten_status ir_verify(const struct ir_graph *graph, struct hs
 void ir_print_node(const struct ir_graph *graph, ir_node_id node, struct hs_buffer *out);
 /* Text form, one node a line, as docs/IR.md describes; deterministic. */
 void ir_print(const struct ir_graph *graph, struct hs_buffer *out);
+
+/*
+ * Graph of a text that ir_print wrote: printing it again gives the same text. The text is
+ * untrusted: bounded (limits at the head of parse.c), and the graph is verified. CORRUPT_INPUT with
+ * the line as place. Caller frees the graph.
+ */
+HS_MUST_USE enum hasten_status ir_parse(struct hs_str text, struct hs_error *error,
+                                        struct ir_graph **graph_out);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ir/graph.h"
+#include "ir/fields.h"
 
 /* ---- names and numbers ---- */
 
@@ -65,110 +65,9 @@ static const char *layout_name(int64_t layout)
     return layout >= 0 && layout < TN_LAYOUT_COUNT ? tn_layout_name((enum tn_layout)layout) : "?";
 }
 
-static const char *style_name(int64_t style)
-{
-    return style == OP_ROPE_ADJACENT ? "adjacent" : style == OP_ROPE_HALVES ? "halves" : "?";
-}
-
 /* ---- attributes ---- */
 
-enum field_kind {
-    FIELD_I32,
-    FIELD_I64,
-    FIELD_F32,
-    FIELD_F64,
-    FIELD_DTYPE,
-    FIELD_LAYOUT,
-    FIELD_STYLE
-};
-
-struct field {
-    const char *name;
-    enum field_kind kind;
-    size_t offset;
-};
-
-#define FIELD(type, member, kind)                                                                  \
-    {                                                                                              \
-#member, kind, offsetof(struct type, member)                                               \
-    }
-
-static const struct field no_fields[] = {{0}};
-static const struct field row_fields[] = {FIELD(op_row_attrs, features, FIELD_I64), {0}};
-static const struct field embed_fields[] = {
-    FIELD(op_embed_attrs, rows, FIELD_I64),    FIELD(op_embed_attrs, cols, FIELD_I64),
-    FIELD(op_embed_attrs, dtype, FIELD_DTYPE), FIELD(op_embed_attrs, layout, FIELD_LAYOUT),
-    FIELD(op_embed_attrs, scale, FIELD_F32),   {0}};
-static const struct field norm_fields[] = {FIELD(op_norm_attrs, features, FIELD_I64),
-                                           FIELD(op_norm_attrs, eps, FIELD_F32),
-                                           FIELD(op_norm_attrs, group, FIELD_I32),
-                                           {0}};
-static const struct field scale_fields[] = {
-    FIELD(op_scale_attrs, features, FIELD_I64), FIELD(op_scale_attrs, value, FIELD_F32), {0}};
-static const struct field kv_fields[] = {FIELD(op_kv_attrs, kv_heads, FIELD_I32),
-                                         FIELD(op_kv_attrs, head_dim, FIELD_I32),
-                                         FIELD(op_kv_attrs, kv_layer, FIELD_I32),
-                                         FIELD(op_kv_attrs, kv_dtype, FIELD_DTYPE),
-                                         {0}};
-static const struct field rope_fields[] = {FIELD(op_rope_attrs, heads, FIELD_I32),
-                                           FIELD(op_rope_attrs, head_dim, FIELD_I32),
-                                           FIELD(op_rope_attrs, dims, FIELD_I32),
-                                           FIELD(op_rope_attrs, style, FIELD_STYLE),
-                                           FIELD(op_rope_attrs, base, FIELD_F64),
-                                           FIELD(op_rope_attrs, position_scale, FIELD_F64),
-                                           {0}};
-static const struct field attention_fields[] = {FIELD(op_attention_attrs, heads, FIELD_I32),
-                                                FIELD(op_attention_attrs, kv_heads, FIELD_I32),
-                                                FIELD(op_attention_attrs, head_dim, FIELD_I32),
-                                                FIELD(op_attention_attrs, window, FIELD_I32),
-                                                FIELD(op_attention_attrs, causal, FIELD_I32),
-                                                FIELD(op_attention_attrs, scale, FIELD_F32),
-                                                FIELD(op_attention_attrs, softcap, FIELD_F32),
-                                                FIELD(op_attention_attrs, kv_layer, FIELD_I32),
-                                                FIELD(op_attention_attrs, kv_dtype, FIELD_DTYPE),
-                                                {0}};
-static const struct field linear_fields[] = {FIELD(op_linear_attrs, cols, FIELD_I64),
-                                             FIELD(op_linear_attrs, input_a8, FIELD_I32),
-                                             FIELD(op_linear_attrs, unit_rows, FIELD_I32),
-                                             {0}};
-static const struct field segment_fields[] = {FIELD(op_segment, weight, FIELD_I32),
-                                              FIELD(op_segment, rows, FIELD_I64),
-                                              FIELD(op_segment, dtype, FIELD_DTYPE),
-                                              FIELD(op_segment, layout, FIELD_LAYOUT),
-                                              {0}};
-static const struct field segment_rope_fields[] = {FIELD(op_segment, rope_head_dim, FIELD_I32),
-                                                   FIELD(op_segment, rope_dims, FIELD_I32),
-                                                   FIELD(op_segment, rope_style, FIELD_STYLE),
-                                                   {0}};
-static const struct field segment_kv_fields[] = {FIELD(op_segment, kv_heads, FIELD_I32),
-                                                 FIELD(op_segment, kv_head_dim, FIELD_I32),
-                                                 FIELD(op_segment, kv_layer, FIELD_I32),
-                                                 FIELD(op_segment, kv_dtype, FIELD_DTYPE),
-                                                 {0}};
-
-static const struct field *const op_fields[OP_COUNT] = {
-    [OP_EMBED] = embed_fields,
-    [OP_RMSNORM] = norm_fields,
-    [OP_MATMUL] = no_fields,
-    [OP_ADD] = row_fields,
-    [OP_MUL] = row_fields,
-    [OP_SILU] = row_fields,
-    [OP_GELU_TANH] = row_fields,
-    [OP_SCALE] = scale_fields,
-    [OP_SOFTCAP] = scale_fields,
-    [OP_ROPE] = rope_fields,
-    [OP_KV_APPEND] = kv_fields,
-    [OP_ATTENTION] = attention_fields,
-    [OP_SELECT_ROWS] = row_fields,
-    [OP_ROPE_TABLE] = rope_fields,
-    [OP_ROPE_APPLY] = rope_fields,
-    [OP_QUANTIZE] = row_fields,
-    [OP_RMSNORM_QUANTIZE] = norm_fields,
-    [OP_ATTENTION_QUANTIZE] = attention_fields,
-    [OP_LINEAR] = linear_fields,
-};
-
-static void print_field(const struct field *field, const void *attrs, struct hs_buffer *out)
+static void print_field(const struct ir_field *field, const void *attrs, struct hs_buffer *out)
 {
     const char *at = (const char *)attrs + field->offset;
     int32_t i32 = 0;
@@ -177,36 +76,36 @@ static void print_field(const struct field *field, const void *attrs, struct hs_
     double f64 = 0;
     hs_buffer_printf(out, "%s=", field->name);
     switch (field->kind) {
-    case FIELD_I64:
+    case IR_FIELD_I64:
         memcpy(&i64, at, sizeof i64);
         hs_buffer_printf(out, "%lld", (long long)i64);
         return;
-    case FIELD_F32:
+    case IR_FIELD_F32:
         memcpy(&f32, at, sizeof f32);
         print_real((double)f32, true, out);
         return;
-    case FIELD_F64:
+    case IR_FIELD_F64:
         memcpy(&f64, at, sizeof f64);
         print_real(f64, false, out);
         return;
-    case FIELD_I32:
-    case FIELD_DTYPE:
-    case FIELD_LAYOUT:
-    case FIELD_STYLE:
+    case IR_FIELD_I32:
+    case IR_FIELD_DTYPE:
+    case IR_FIELD_LAYOUT:
+    case IR_FIELD_STYLE:
         break;
     }
     memcpy(&i32, at, sizeof i32);
-    if (field->kind == FIELD_I32)
+    if (field->kind == IR_FIELD_I32)
         hs_buffer_printf(out, "%d", i32);
     else
         hs_buffer_printf(out, "%s",
-                         field->kind == FIELD_DTYPE    ? dtype_name(i32)
-                         : field->kind == FIELD_LAYOUT ? layout_name(i32)
-                                                       : style_name(i32));
+                         field->kind == IR_FIELD_DTYPE    ? dtype_name(i32)
+                         : field->kind == IR_FIELD_LAYOUT ? layout_name(i32)
+                                                          : ir_style_name(i32));
 }
 
 /* Each field after the separator. */
-static void print_fields(const struct field *fields, const void *attrs, const char *separator,
+static void print_fields(const struct ir_field *fields, const void *attrs, const char *separator,
                          struct hs_buffer *out)
 {
     for (; fields->name; fields++) {
@@ -217,17 +116,10 @@ static void print_fields(const struct field *fields, const void *attrs, const ch
 
 /* ---- linear ---- */
 
-static const char *const step_names[] = {
-    [OP_EPI_END] = "end",           [OP_EPI_ADD] = "add",           [OP_EPI_ROPE] = "rope",
-    [OP_EPI_SCALE] = "scale",       [OP_EPI_SOFTCAP] = "softcap",   [OP_EPI_GLU_SILU] = "glu_silu",
-    [OP_EPI_GLU_GELU] = "glu_gelu", [OP_EPI_STORE] = "store",       [OP_EPI_QUANTIZE] = "quantize",
-    [OP_EPI_APPEND_K] = "append_k", [OP_EPI_APPEND_V] = "append_v", [OP_EPI_PAIRED] = "paired"};
-
 /* add(5), scale(value=2), store(->0), append_k(6->1) */
 static void print_step(const struct op_epilogue_step *step, struct hs_buffer *out)
 {
-    bool known = step->kind >= 0 && step->kind <= OP_EPI_PAIRED;
-    hs_buffer_printf(out, " %s", known ? step_names[step->kind] : "?");
+    hs_buffer_printf(out, " %s", ir_step_name(step->kind));
     if (step->kind == OP_EPI_SCALE || step->kind == OP_EPI_SOFTCAP) {
         hs_buffer_printf(out, "(value=");
         print_real((double)step->value, true, out);
@@ -247,11 +139,11 @@ static void print_step(const struct op_epilogue_step *step, struct hs_buffer *ou
 static void print_segment(const struct op_segment *segment, struct hs_buffer *out)
 {
     hs_buffer_printf(out, ", [");
-    print_fields(segment_fields, segment, " ", out);
+    print_fields(ir_segment_fields, segment, " ", out);
     if (segment->rope_head_dim)
-        print_fields(segment_rope_fields, segment, " ", out);
+        print_fields(ir_segment_rope_fields, segment, " ", out);
     if (segment->kv_heads)
-        print_fields(segment_kv_fields, segment, " ", out);
+        print_fields(ir_segment_kv_fields, segment, " ", out);
     hs_buffer_printf(out, " :");
     for (int s = 0; s < OP_EPILOGUE_STEPS && segment->steps[s].kind != OP_EPI_END; s++)
         print_step(&segment->steps[s], out);
@@ -260,7 +152,7 @@ static void print_segment(const struct op_segment *segment, struct hs_buffer *ou
 
 static void print_attrs(const struct ir_node *node, struct hs_buffer *out)
 {
-    print_fields(op_fields[node->op], node->attrs, ", ", out);
+    print_fields(ir_op_fields(node->op), node->attrs, ", ", out);
     if (node->op != OP_LINEAR)
         return;
     const struct op_linear_attrs *attrs = node->attrs;
@@ -367,11 +259,6 @@ void ir_print_node(const struct ir_graph *graph, ir_node_id id, struct hs_buffer
 
 /* ---- the whole graph ---- */
 
-static const char *const level_names[] = {[IR_IMPORTED] = "imported",
-                                          [IR_CANONICAL] = "canonical",
-                                          [IR_LOWERED] = "lowered",
-                                          [IR_LOWERING] = "lowering"};
-
 static void print_states(const struct ir_graph *graph, struct hs_buffer *out)
 {
     for (int32_t g = 0; g < graph->group_count; g++) {
@@ -395,7 +282,7 @@ void ir_print(const struct ir_graph *graph, struct hs_buffer *out)
         return;
     hs_buffer_printf(out, "graph ");
     print_name('@', graph->name, out);
-    hs_buffer_printf(out, " %s\n", level_names[graph->level]);
+    hs_buffer_printf(out, " %s\n", ir_level_name((int64_t)graph->level));
     for (int32_t v = 0; v < graph->value_count; v++) {
         const struct ir_value *value = &graph->values[v];
         if (value->kind == IR_VALUE_BATCH) {

@@ -5,11 +5,9 @@
  */
 #include <string.h>
 
+#include "kernels/pack_stage.h"
 #include "kernels/rows.h"
 #include "kernels/rows_codec.h"
-
-#define PANEL_BLOCK_Q8_0 1088 /* bytes per k-block */
-#define PANEL_BLOCK_Q4_1 640
 
 /* Place of dword j of row r (0..31) behind the scales: two 16-lane halves per j. */
 static size_t dword_place(int j, int r)
@@ -19,7 +17,7 @@ static size_t dword_place(int j, int r)
 
 bool kn_can_pack(enum tn_dtype dtype)
 {
-    return tn_panel_bytes(dtype, TN_QUANT_BLOCK) != 0;
+    return tn_panel_bytes(dtype, tn_dtype_info(dtype)->block) != 0;
 }
 
 /* F32, F16, BF16: element (k, r) at (k * 32 + r) * bytes. */
@@ -37,43 +35,76 @@ static void pack_plain(const uint8_t *row, int64_t cols, int r, size_t element_b
     }
 }
 
-static void pack_q8_0_block(const uint8_t *source, int r, uint8_t *block)
+/* Scales and minimums of row r of a block of 32 k. */
+static void place_scales(const struct tn_panel_form *form, const struct kn_staged *staged, int r,
+                         uint8_t *block)
 {
-    memcpy(block + 2 * r, source, 2);
-    for (int j = 0; j < 8; j++) {
-        uint32_t codes;
-        memcpy(&codes, source + 2 + 4 * j, 4);
-        codes ^= 0x80808080u; /* q + 128 */
-        memcpy(block + 64 + dword_place(j, r), &codes, 4);
+    if (form->scale == TN_SCALE_SUPER) {
+        const int groups = TN_QUANT_BLOCK / form->group;
+        for (int g = 0; g < groups; g++) {
+            block[32 * g + r] = staged->scales[g];
+            if (form->minimum)
+                block[32 * (groups + g) + r] = staged->scales[2 + g];
+        }
+        return;
+    }
+    const size_t bytes = form->scale == TN_SCALE_F32 ? 4 : 2;
+    memcpy(block + bytes * (size_t)r, staged->scales, bytes);
+    if (form->minimum)
+        memcpy(block + 32 * bytes + bytes * (size_t)r, staged->scales + bytes, bytes);
+}
+
+static void place_header(const struct tn_panel_form *form, const struct kn_staged *staged, int r,
+                         uint8_t *header)
+{
+    memcpy(header + 2 * r, staged->header, 2);
+    if (form->minimum)
+        memcpy(header + 64 + 2 * r, staged->header + 2, 2);
+}
+
+/* What rows beyond the matrix hold: scales 0, codes that mean 0 where the type has such. */
+static struct kn_staged missing_row(const struct tn_panel_form *form)
+{
+    struct kn_staged staged;
+    memset(&staged, 0, sizeof staged);
+    memset(staged.dwords, form->code_bits == 8 ? form->zero : form->zero * 0x11,
+           sizeof staged.dwords);
+    return staged;
+}
+
+/* The rows' block `sub` of 32 k, all at once so that the target stays in L1. source: the first
+ * row's k-block in the file. */
+static void pack_block(enum tn_dtype dtype, const uint8_t *source, size_t row_bytes, int rows,
+                       int sub, uint8_t *header)
+{
+    const struct tn_panel_form *form = tn_panel_form(dtype);
+    const kn_stager stage = kn_stager_of(dtype);
+    uint8_t *block = header + form->header_bytes + sub * form->block_bytes;
+    struct kn_staged staged = missing_row(form);
+    memset(block, 0, (size_t)form->codes_at); /* i8 scales may leave a gap */
+    for (int r = TN_PANEL_ROWS - 1; r >= 0; r--) {
+        if (r < rows)
+            stage(source + (size_t)r * row_bytes, sub, &staged);
+        place_scales(form, &staged, r, block);
+        for (int j = 0; j < form->code_bits; j++) /* 32 codes are as many dwords */
+            memcpy(block + form->codes_at + dword_place(j, r), &staged.dwords[j], 4);
+        if (form->header_bytes && sub == 0)
+            place_header(form, &staged, r, header);
     }
 }
 
-static void pack_q4_1_block(const uint8_t *source, int r, uint8_t *block)
-{
-    memcpy(block + 2 * r, source, 2);
-    memcpy(block + 64 + 2 * r, source + 2, 2);
-    for (int j = 0; j < 4; j++)
-        memcpy(block + 128 + dword_place(j, r), source + 4 + 4 * j, 4);
-}
-
-/* Rows of one panel, k-block by k-block so that the target block stays in L1. */
 static void pack_coded_panel(enum tn_dtype dtype, const uint8_t *first_row, int rows, int64_t cols,
                              uint8_t *panel)
 {
-    static const uint8_t zero_block[34]; /* codes and scales 0 in the file's form */
+    const struct tn_panel_form *form = tn_panel_form(dtype);
     const struct tn_dtype_info *info = tn_dtype_info(dtype);
-    size_t source_step = (size_t)info->block_bytes;
-    size_t row_bytes = (size_t)(cols / info->block) * source_step;
-    size_t target_step = dtype == TN_Q8_0 ? PANEL_BLOCK_Q8_0 : PANEL_BLOCK_Q4_1;
-    for (int64_t b = 0; b < cols / info->block; b++, panel += target_step) {
-        for (int r = 0; r < TN_PANEL_ROWS; r++) {
-            const uint8_t *source =
-                r < rows ? first_row + (size_t)r * row_bytes + (size_t)b * source_step : zero_block;
-            if (dtype == TN_Q8_0)
-                pack_q8_0_block(source, r, panel);
-            else
-                pack_q4_1_block(source, r, panel);
-        }
+    const int blocks = form->k_block / TN_QUANT_BLOCK;
+    const size_t row_bytes = (size_t)(cols / info->block) * (size_t)info->block_bytes;
+    const size_t step = tn_panel_bytes(dtype, form->k_block);
+    for (int64_t k = 0; k < cols; k += form->k_block, panel += step) {
+        for (int sub = 0; sub < blocks; sub++)
+            pack_block(dtype, first_row, row_bytes, rows, sub, panel);
+        first_row += info->block_bytes;
     }
 }
 
@@ -107,42 +138,71 @@ void kn_pack_panels(enum tn_dtype dtype, const void *source, int64_t rows, int64
     }
 }
 
-/* Rebuilds the file's block of row r from a packed k-block. */
-static void unpack_block(enum tn_dtype dtype, const uint8_t *block, int r, uint8_t *out)
+/* Scale and minimum of group g of row r in a block of 32 k. */
+static void read_scales(const struct tn_panel_form *form, const uint8_t *header,
+                        const uint8_t *block, int r, int g, float scale_minimum[2])
 {
-    memcpy(out, block + 2 * r, 2);
-    if (dtype == TN_Q8_0) {
-        for (int j = 0; j < 8; j++) {
-            uint32_t codes;
-            memcpy(&codes, block + 64 + dword_place(j, r), 4);
-            codes ^= 0x80808080u;
-            memcpy(out + 2 + 4 * j, &codes, 4);
+    const int groups = TN_QUANT_BLOCK / form->group;
+    scale_minimum[1] = 0.0f;
+    if (form->scale == TN_SCALE_F32) {
+        memcpy(scale_minimum, block + 4 * r, 4);
+    } else if (form->scale == TN_SCALE_F16) {
+        scale_minimum[0] = tn_f16_to_f32(kn_load_u16(block + 2 * r));
+        if (form->minimum)
+            scale_minimum[1] = tn_f16_to_f32(kn_load_u16(block + 64 + 2 * r));
+    } else {
+        float d = tn_f16_to_f32(kn_load_u16(header + 2 * r));
+        scale_minimum[0] = d * (float)(int8_t)block[32 * g + r];
+        if (form->minimum) {
+            float dmin = tn_f16_to_f32(kn_load_u16(header + 64 + 2 * r));
+            scale_minimum[1] = -(dmin * (float)block[32 * (groups + g) + r]);
         }
-        return;
     }
-    memcpy(out + 2, block + 64 + 2 * r, 2);
-    for (int j = 0; j < 4; j++)
-        memcpy(out + 4 + 4 * j, block + 128 + dword_place(j, r), 4);
+}
+
+/* Code i of row r in a block of 32 k. */
+static int read_code(const struct tn_panel_form *form, const uint8_t *block, int r, int i)
+{
+    const uint8_t *codes = block + form->codes_at;
+    if (form->code_bits == 8)
+        return codes[dword_place(i / 4, r) + (size_t)(i % 4)] - form->zero;
+    int pair = codes[dword_place(i % 16 / 4, r) + (size_t)(i % 4)];
+    int nibble = i < 16 ? pair & 15 : pair >> 4;
+    return form->values ? form->values[nibble] : nibble - form->zero;
+}
+
+/* scale * code [+ minimum] has the bits of the decoders in rows_decode.c: a - m is a + (-m). */
+static void decode_panel_block(const struct tn_panel_form *form, const uint8_t *header,
+                               const uint8_t *block, int r, float *out)
+{
+    for (int g = 0; g < TN_QUANT_BLOCK / form->group; g++) {
+        float scale[2];
+        read_scales(form, header, block, r, g, scale);
+        for (int i = g * form->group; i < (g + 1) * form->group; i++) {
+            float value = scale[0] * (float)read_code(form, block, r, i);
+            out[i] = form->minimum ? value + scale[1] : value;
+        }
+    }
 }
 
 void kn_decode_panel_row(enum tn_dtype dtype, const void *packed, int64_t cols, int64_t row,
                          float *out)
 {
-    const struct tn_dtype_info *info = tn_dtype_info(dtype);
+    const struct tn_panel_form *form = tn_panel_form(dtype);
     const uint8_t *panel =
         (const uint8_t *)packed + (size_t)(row / TN_PANEL_ROWS) * tn_panel_bytes(dtype, cols);
-    int r = (int)(row % TN_PANEL_ROWS);
-    if (!tn_dtype_is_quantized(dtype)) {
-        size_t element_bytes = (size_t)info->block_bytes;
+    const int r = (int)(row % TN_PANEL_ROWS);
+    if (!form) {
+        const size_t element_bytes = (size_t)tn_dtype_info(dtype)->block_bytes;
         const uint8_t *element = panel + (size_t)r * element_bytes;
         for (int64_t k = 0; k < cols; k++, element += TN_PANEL_ROWS * element_bytes)
             kn_decode_row(dtype, element, 1, out + k);
         return;
     }
-    size_t step = dtype == TN_Q8_0 ? PANEL_BLOCK_Q8_0 : PANEL_BLOCK_Q4_1;
-    uint8_t block[34];
-    for (int64_t k = 0; k < cols; k += info->block, panel += step) {
-        unpack_block(dtype, panel, r, block);
-        kn_decode_row(dtype, block, info->block, out + k);
-    }
+    const size_t step = tn_panel_bytes(dtype, form->k_block);
+    for (int64_t k = 0; k < cols; k += form->k_block, panel += step)
+        for (int i = 0; i < form->k_block; i += TN_QUANT_BLOCK)
+            decode_panel_block(form, panel,
+                               panel + form->header_bytes + i / TN_QUANT_BLOCK * form->block_bytes,
+                               r, out + k + i);
 }

@@ -17,6 +17,16 @@ bool kn_can_encode(enum tn_dtype dtype);
  * (bit-equal to the gguf package: f16 and bf16 nearest even, Q8_0 codes half away from zero). */
 void kn_encode_row(enum tn_dtype dtype, const float *values, int64_t cols, void *row);
 
+/* Random weights: mean about 0, standard deviation about `deviation`, a pure function of (seed,
+ * stream), so rows can be made in any order: give every row its own stream. */
+struct kn_random {
+    uint64_t seed, stream;
+    float deviation; /* > 0 */
+};
+/* Fills a row with random valid blocks of any type that kn_decode_row knows; false for other types
+ * and cols that are no multiple of the block. */
+bool kn_random_row(enum tn_dtype dtype, const struct kn_random *random, int64_t cols, void *row);
+
 /* True when the type has a PANEL32 form. */
 bool kn_can_pack(enum tn_dtype dtype);
 /*

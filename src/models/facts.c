@@ -36,6 +36,13 @@ bool md_has_key(const struct gguf_file *file, const char *architecture, const ch
     return gguf_find(file, key_of(name, architecture, key)) != NULL;
 }
 
+bool md_get_text(const struct gguf_file *file, const char *architecture, const char *key,
+                 struct hs_str *value_out)
+{
+    char name[KEY_BYTES];
+    return gguf_get_text(file, key_of(name, architecture, key), value_out);
+}
+
 /* One number for all layers out of an array of equal ones. */
 static enum hasten_status read_equal_array(const struct gguf_file *file,
                                            const struct gguf_entry *entry, struct hs_error *error,

@@ -24,6 +24,9 @@ HS_MUST_USE enum hasten_status md_read_int(const struct gguf_file *file, const c
 HS_MUST_USE enum hasten_status md_read_real(const struct gguf_file *file, const char *architecture,
                                             const char *key, const double range[2],
                                             struct hs_error *error, double *value_out);
+/* A text; false when absent or of another kind. */
+bool md_get_text(const struct gguf_file *file, const char *architecture, const char *key,
+                 struct hs_str *value_out);
 bool md_has_key(const struct gguf_file *file, const char *architecture, const char *key);
 
 /* Fails like hs_fail, with the file as the place. */

@@ -7,7 +7,9 @@
 
 #include "models/model.h"
 
-#define MD_FAMILY_TABLE(X) X(llama, "llama")
+#define MD_FAMILY_TABLE(X)                                                                         \
+    X(llama, "llama")                                                                              \
+    X(gemma3, "gemma3")
 
 #define MD_FAMILY_DECLARE(family, name)                                                            \
     enum hasten_status md_##family##_facts(const struct gguf_file *file, struct hs_error *error,   \

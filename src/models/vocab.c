@@ -4,6 +4,8 @@
  * files are written against (llama.cpp's loader): byte-level BPE adds no BOS except under a few
  * pre-tokenizers, SentencePiece adds BOS and a leading space.
  */
+#include <strings.h>
+
 #include "models/facts.h"
 #include "models/model.h"
 
@@ -23,6 +25,8 @@ static enum hasten_status read_kind(const struct gguf_file *file, struct hs_erro
 {
     struct hs_str model = {0};
     if (!gguf_get_text(file, "tokenizer.ggml.model", &model))
+        return md_fail(file, error, HASTEN_NOT_FOUND, NULL, "the file has no tokenizer");
+    if (hs_str_is(model, "none") || hs_str_is(model, "no_vocab"))
         return md_fail(file, error, HASTEN_NOT_FOUND, NULL, "the file has no tokenizer");
     if (hs_str_is(model, "gpt2"))
         vocab->kind = TX_TOKENIZER_BPE;
@@ -136,26 +140,31 @@ static enum hasten_status read_scores(const struct gguf_file *file, struct hs_ar
     return HASTEN_OK;
 }
 
-/* A token id, or fallback when absent; ids outside the vocabulary mean "none" (files contain
- * them). */
+/* A token id; -1 when the key is there but negative; the fallback, if the vocabulary has it, when
+ * the key is absent or its id is beyond the vocabulary. */
 static int32_t read_id(const struct gguf_file *file, const char *key, int32_t fallback,
                        int32_t count)
 {
     uint64_t id = 0;
-    if (gguf_get_u64(file, key, &id))
-        return id < (uint64_t)count ? (int32_t)id : -1;
-    if (gguf_find(file, key)) /* there, and negative or no number */
+    bool natural = gguf_get_u64(file, key, &id);
+    if (natural && id < (uint64_t)count)
+        return (int32_t)id;
+    if (!natural && gguf_find(file, key))
         return -1;
     return fallback < count ? fallback : -1;
 }
 
 static int32_t find_eot(const struct tx_vocab *vocab)
 {
-    for (size_t n = 0; n < COUNT_OF(eot_names); n++)
-        for (int32_t i = 0; i < vocab->count; i++)
-            if (hs_str_is(vocab->pieces[i], eot_names[n]))
-                return i;
-    return -1;
+    size_t best = COUNT_OF(eot_names);
+    int32_t eot = -1;
+    for (int32_t i = 0; i < vocab->count; i++)
+        for (size_t n = 0; n < best; n++)
+            if (hs_str_is(vocab->pieces[i], eot_names[n])) {
+                best = n;
+                eot = i;
+            }
+    return eot;
 }
 
 static void read_ids(const struct gguf_file *file, struct tx_vocab *vocab)
@@ -186,6 +195,25 @@ static void read_flags(const struct gguf_file *file, struct tx_vocab *vocab)
     vocab->add_eos &= vocab->eos >= 0;
 }
 
+/* Whether name holds part, which is in lower case. */
+static bool contains(struct hs_str name, const char *part)
+{
+    size_t length = strlen(part);
+    for (size_t at = 0; at + length <= name.size_bytes; at++)
+        if (strncasecmp(name.data + at, part, length) == 0)
+            return true;
+    return false;
+}
+
+/* Phi-3's special tokens swallow the white space behind them; files do not say so, so engines go
+ * by the model's name. */
+static bool strips_after_special(const struct gguf_file *file)
+{
+    struct hs_str name = {0};
+    return gguf_get_text(file, "general.name", &name) &&
+           (contains(name, "phi-3") || contains(name, "phi3"));
+}
+
 enum hasten_status md_vocab_read(const struct gguf_file *file, struct hs_arena *arena,
                                  struct hs_error *error, struct tx_vocab *vocab_out)
 {
@@ -198,6 +226,7 @@ enum hasten_status md_vocab_read(const struct gguf_file *file, struct hs_arena *
     HS_TRY(read_scores(file, arena, error, &vocab));
     read_ids(file, &vocab);
     read_flags(file, &vocab);
+    vocab.strip_after_special = strips_after_special(file);
     *vocab_out = vocab;
     return HASTEN_OK;
 }

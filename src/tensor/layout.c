@@ -13,22 +13,47 @@ const char *tn_layout_name(enum tn_layout layout)
     return layout < TN_LAYOUT_COUNT ? layout_names[layout] : "unknown";
 }
 
+/* The values of the 4-bit types that are tables. */
+static const int8_t values_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+static const int8_t values_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* clang-format off */
+#define FLAT(kind, minimum, bits, zero, values, scale_bytes)                                       \
+    {kind, 32, minimum, bits, zero, values, 32, 0, scale_bytes, (scale_bytes) + 128 * (bits)}
+#define SUPER(group, minimum, bits, zero, values, scale_bytes)                                     \
+    {TN_SCALE_SUPER, group, minimum, bits, zero, values, 256, (minimum) ? 128 : 64, scale_bytes,   \
+     (scale_bytes) + 128 * (bits)}
+static const struct tn_panel_form panel_forms[TN_DTYPE_COUNT] = {
+    /*                     scales        minimum bits zero values      bytes of scales */
+    [TN_Q4_0]   = FLAT (TN_SCALE_F16, false,  4,   8,   NULL,        64),
+    [TN_Q4_1]   = FLAT (TN_SCALE_F16, true,   4,   0,   NULL,        128),
+    [TN_Q5_0]   = FLAT (TN_SCALE_F16, false,  8,   128, NULL,        64),
+    [TN_Q5_1]   = FLAT (TN_SCALE_F16, true,   8,   128, NULL,        128),
+    [TN_Q8_0]   = FLAT (TN_SCALE_F16, false,  8,   128, NULL,        64),
+    [TN_IQ4_NL] = FLAT (TN_SCALE_F16, false,  4,   0,   values_iq4,  64),
+    [TN_MXFP4]  = FLAT (TN_SCALE_F32, false,  4,   0,   values_e2m1, 128),
+    [TN_Q2_K]   = SUPER(16,           true,   4,   0,   NULL,        128),
+    [TN_Q3_K]   = SUPER(16,           false,  4,   4,   NULL,        64),
+    [TN_Q4_K]   = SUPER(32,           true,   4,   0,   NULL,        64),
+    [TN_Q5_K]   = SUPER(32,           true,   8,   128, NULL,        64),
+    [TN_Q6_K]   = SUPER(16,           false,  8,   128, NULL,        64),
+    [TN_IQ4_XS] = SUPER(32,           false,  4,   0,   values_iq4,  64),
+};
+/* clang-format on */
+
+const struct tn_panel_form *tn_panel_form(enum tn_dtype dtype)
+{
+    return dtype < TN_DTYPE_COUNT && panel_forms[dtype].group ? &panel_forms[dtype] : NULL;
+}
+
 /* Bytes of one k-block (a type's block of k, 32 rows) of a panel; 0 when there is no panel form. */
 static size_t panel_block_bytes(enum tn_dtype dtype)
 {
-    switch (dtype) {
-    case TN_F32:
-        return 128;
-    case TN_F16:
-    case TN_BF16:
-        return 64;
-    case TN_Q8_0:
-        return 1088;
-    case TN_Q4_1:
-        return 640;
-    default:
-        return 0;
-    }
+    const struct tn_panel_form *form = tn_panel_form(dtype);
+    if (form)
+        return (size_t)(form->header_bytes + form->k_block / TN_QUANT_BLOCK * form->block_bytes);
+    return dtype == TN_F32 ? 128 : dtype == TN_F16 || dtype == TN_BF16 ? 64 : 0;
 }
 
 size_t tn_panel_bytes(enum tn_dtype dtype, int64_t cols)

@@ -3,17 +3,25 @@
  *
  * ROWS      row-major, as in files: row r at r * tn_row_bytes.
  * PANEL32   weights of a mat-mul, [rows/32][k-block][...], one forward stream per panel of 32 rows.
- *           Rows beyond the matrix are zero codes with zero scales. Two 16-row halves ("lanes 0..15
+ *           Rows beyond the matrix have zero scales and minimums. Two 16-row halves ("lanes 0..15
  *           and 16..31") lie side by side, so a 512-bit kernel reads a half per load, a 256-bit
  *           kernel a quarter. Per panel and k-block:
  *             F32         per k: 32 floats                                        (128 bytes)
  *             F16, BF16   per k: 32 halves                                         (64 bytes)
- *             Q8_0        32 f16 d | for j in 0..7, half h in 0..1: 16 dwords, lane = row 16h+lane,
- *                         bytes = codes k 4j..4j+3 stored as q + 128             (1088 bytes)
- *             Q4_1        32 f16 d | 32 f16 m | for j in 0..3, half h in 0..1: 16 dwords, byte i =
- *                         code k 4j+i in the low nibble, code k 16+4j+i in the high (640 bytes)
- *           (the dword of a 4-bit type is just 4 consecutive quant bytes of the file's block).
- *           Other types get a packed form with their kernels.
+ *           Coded types (struct tn_panel_form says which): blocks of 32 k, one after another,
+ *             32 scales | 32 minimums, where the type has some | codes
+ *             scales, minimums: f16 or f32, one per row (d_w, m_w).
+ *             8-bit codes: for j in 0..7, half h in 0..1: 16 dwords, lane = row 16h+lane, bytes =
+ *               codes k 4j..4j+3 stored as code + 128                          (1024 bytes)
+ *             4-bit codes: for j in 0..3, half h in 0..1: 16 dwords, byte i = code k 4j+i in the
+ *               low nibble, code k 16+4j+i in the high                          (512 bytes)
+ *           K types and IQ4_XS: per 256 k a header of 32 f16 d | 32 f16 dmin, where the type has
+ *           minimums, then 8 blocks of 32 k whose scales and minimums are bytes: for each group of
+ *           32 or 16 k 32 i8 scales, then the same of u8 minimums; zero bytes up to 64.
+ *             d_w = d * scale, m_w = -(dmin * minimum), both exact in f32.
+ *           Bytes per 32 rows x 32 k (header shared out):
+ *             Q4_0, IQ4_NL 576   Q4_1, MXFP4 640   Q5_0, Q8_0 1088   Q5_1 1152
+ *             Q3_K 584   Q4_K 592   Q2_K 656   IQ4_XS 584   Q5_K 1104   Q6_K 1096
  * A8        quantized activations of one value: codes int8 [rows][cols], then scales
  *           f32 [cols/32][rows], then sums f32 [cols/32][rows] (scale * sum of the 32 codes); parts
  *           start at multiples of 64 bytes. `rows` is the current row count of the step (it is the
@@ -46,6 +54,30 @@ bool tn_weight_bytes(enum tn_dtype dtype, enum tn_layout layout, int64_t rows, i
                      size_t *bytes_out);
 /* Bytes of one panel row group (32 rows) of a PANEL32 weight; 0 when the type has no panel form. */
 size_t tn_panel_bytes(enum tn_dtype dtype, int64_t cols);
+
+/* Where the scales of a coded panel come from. */
+enum tn_scale_kind {
+    TN_SCALE_F16,  /* f16 per block of 32 k */
+    TN_SCALE_F32,  /* f32 per block of 32 k */
+    TN_SCALE_SUPER /* f16 per 256 k times an integer per group */
+};
+
+/* The PANEL32 form of a coded type. The product that a group of k contributes to a row is
+ * d_w * (sum of code * activation code) [+ m_w * sum of activations]. */
+struct tn_panel_form {
+    enum tn_scale_kind scale;
+    int group;            /* k per scale: 32 or 16 */
+    bool minimum;         /* with m_w */
+    int code_bits;        /* 4 or 8 */
+    int zero;             /* code = stored - zero ... */
+    const int8_t *values; /* ... or, when not NULL, values[stored] (4 bits) */
+    int k_block;          /* 32, or 256 with a header */
+    int header_bytes;     /* per k-block */
+    int codes_at;         /* bytes of scales and minimums in front of a block's codes */
+    int block_bytes;      /* per block of 32 k */
+};
+/* NULL when the type is not coded. */
+const struct tn_panel_form *tn_panel_form(enum tn_dtype dtype);
 
 /* Parts of an A8 value of rows x cols (cols a multiple of 32). */
 struct tn_a8 {

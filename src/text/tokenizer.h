@@ -3,7 +3,9 @@
  *
  * Byte-level BPE (GPT-2, Radford et al. 2019): the text is cut by the pre-tokenizer's published
  * patterns (a table row per rule name), each word is mapped to the byte alphabet and merged by rank
- * with a priority queue, O(n log n) in the word's length. A tokenizer is immutable after opening
+ * with a priority queue, O(n log n) in the word's length. SentencePiece BPE (Kudo and Richardson
+ * 2018): spaces become U+2581, characters are merged by score, what is no token becomes bytes. A
+ * tokenizer is immutable after opening
  * and shared by threads; each call allocates its own work memory.
  */
 #ifndef HASTEN_TEXT_TOKENIZER_H
@@ -44,7 +46,9 @@ HS_MUST_USE enum hasten_status tx_encode(const struct tx_tokenizer *tokenizer, s
  * vocabulary give nothing. */
 void tx_decode_token(const struct tx_tokenizer *tokenizer, int32_t id, bool special,
                      struct hs_buffer *out);
-/* Appends the bytes of ids[0..count). */
+/* Appends the text of ids[0..count), as tx_encode took it: without the spaces that it put in front
+ * where the vocabulary asks for them (add_space_prefix). Tokens one by one and streams keep them:
+ * what follows a prompt begins with a space of its own. */
 void tx_decode(const struct tx_tokenizer *tokenizer, const int32_t *ids, int32_t count,
                bool special, struct hs_buffer *out);
 /* Id of a token by its decoded text, or -1. */

@@ -13,6 +13,7 @@
  * Model data is immutable after opening; each tx_encode call works on its own struct work.
  */
 #include "text/byte_alphabet.h"
+#include "text/merge_heap.h"
 #include "text/pretokenizer.h"
 #include "text/text_utf8.h"
 #include "text/token_index.h"
@@ -30,9 +31,7 @@ struct bpe {
     const struct tx_vocab *vocab;
     struct tx_pretokenizer *pretokenizer;
     struct tx_token_index index;
-    struct hs_arena arena; /* texts of hidden symbols */
-    struct hs_str *hidden; /* texts of the symbols count, count + 1, ... */
-    size_t hidden_count, hidden_capacity;
+    struct hs_arena arena; /* texts of hidden symbols, which are added to the index */
     struct pair_slot *pairs;
     size_t pair_capacity; /* a power of two, at least twice the merges */
     int32_t *merged;      /* [merge_count] symbol that the merge of a rank gives */
@@ -68,39 +67,12 @@ static int32_t intern(struct bpe *bpe, struct hs_str text)
     int32_t symbol = tx_token_index_find(&bpe->index, text);
     if (symbol >= 0)
         return symbol;
-    if (bpe->hidden_count >= (size_t)(INT32_MAX - bpe->vocab->count))
-        return -1;
-    if (bpe->hidden_count == bpe->hidden_capacity) {
-        size_t capacity = bpe->hidden_capacity ? bpe->hidden_capacity * 2 : 64;
-        struct hs_str *hidden = hs_realloc(bpe->hidden, capacity, sizeof *hidden);
-        if (!hidden)
-            return -1;
-        bpe->hidden = hidden;
-        bpe->hidden_capacity = capacity;
-    }
     char *copy = hs_arena_strndup(&bpe->arena, text.data, text.size_bytes);
-    if (!copy)
-        return -1;
-    symbol = bpe->vocab->count + (int32_t)bpe->hidden_count;
-    bpe->hidden[bpe->hidden_count++] = (struct hs_str){copy, text.size_bytes};
-    return tx_token_index_put(&bpe->index, bpe->hidden[bpe->hidden_count - 1], symbol) ? symbol
-                                                                                       : -1;
+    return copy ? tx_token_index_add(&bpe->index, (struct hs_str){copy, text.size_bytes}) : -1;
 }
 
-static enum hasten_status index_tokens(struct bpe *bpe, struct hs_error *error)
+static enum hasten_status index_bytes(struct bpe *bpe, struct hs_error *error)
 {
-    const struct tx_vocab *vocab = bpe->vocab;
-    if (!tx_token_index_open(&bpe->index, (size_t)vocab->count + 256))
-        return out_of_memory(error);
-    for (int32_t id = 0; id < vocab->count; id++) {
-        struct hs_str piece = vocab->pieces[id];
-        if (piece.size_bytes == 0)
-            continue;
-        if (!tx_token_index_put(&bpe->index, piece, id))
-            return out_of_memory(error);
-        if (piece.size_bytes > bpe->longest_piece_bytes)
-            bpe->longest_piece_bytes = piece.size_bytes;
-    }
     for (int byte = 0; byte < 256; byte++) {
         char character[4];
         int length = tx_byte_to_alphabet((uint8_t)byte, character);
@@ -109,6 +81,26 @@ static enum hasten_status index_tokens(struct bpe *bpe, struct hs_error *error)
             return out_of_memory(error);
     }
     return HASTEN_OK;
+}
+
+static enum hasten_status index_tokens(struct bpe *bpe, struct hs_error *error)
+{
+    const struct tx_vocab *vocab = bpe->vocab;
+    int32_t *ids = hs_calloc((size_t)vocab->count, sizeof *ids);
+    if (!ids)
+        return out_of_memory(error);
+    size_t count = 0;
+    for (int32_t id = 0; id < vocab->count; id++) {
+        size_t piece_bytes = vocab->pieces[id].size_bytes;
+        if (piece_bytes)
+            ids[count++] = id;
+        if (piece_bytes > bpe->longest_piece_bytes)
+            bpe->longest_piece_bytes = piece_bytes;
+    }
+    bool done = tx_token_index_open(&bpe->index, vocab->pieces, vocab->count, count + 256) &&
+                tx_token_index_put(&bpe->index, ids, count);
+    hs_free(ids);
+    return done ? index_bytes(bpe, error) : out_of_memory(error);
 }
 
 static enum hasten_status add_merge(struct bpe *bpe, int32_t rank, struct hs_buffer *joined,
@@ -168,7 +160,6 @@ static void bpe_close(void *model)
     tx_pretokenizer_close(&bpe->pretokenizer);
     tx_token_index_close(&bpe->index);
     hs_arena_free(&bpe->arena);
-    hs_free(bpe->hidden);
     hs_free(bpe->pairs);
     hs_free(bpe->merged);
     hs_free(bpe);
@@ -207,39 +198,10 @@ struct symbol {
 struct work {
     struct tx_splitter *splitter;
     struct symbol *symbols;
-    uint64_t *heap;              /* rank << 32 | position, smallest first */
-    size_t heap_count, capacity; /* capacity: symbols; the heap holds three times as many */
+    size_t capacity;           /* symbols; the heap holds three times as many */
+    struct tx_merge_heap heap; /* rank << 32 | position */
     struct hs_buffer alphabet;
 };
-
-static void heap_push(struct work *work, uint64_t entry)
-{
-    size_t at = work->heap_count++;
-    while (at > 0 && work->heap[(at - 1) / 2] > entry) {
-        work->heap[at] = work->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    work->heap[at] = entry;
-}
-
-static uint64_t heap_pop(struct work *work)
-{
-    uint64_t top = work->heap[0], moved = work->heap[--work->heap_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= work->heap_count)
-            break;
-        if (child + 1 < work->heap_count && work->heap[child + 1] < work->heap[child])
-            child++;
-        if (work->heap[child] >= moved)
-            break;
-        work->heap[at] = work->heap[child];
-        at = child;
-    }
-    work->heap[at] = moved;
-    return top;
-}
 
 /* Looks up the pair at a position and queues it. */
 static void rate_pair(const struct bpe *bpe, struct work *work, uint32_t at)
@@ -250,7 +212,7 @@ static void rate_pair(const struct bpe *bpe, struct work *work, uint32_t at)
         return;
     symbol->rank_at = pair_slot(bpe, symbol->id, work->symbols[symbol->after].id)->rank;
     if (symbol->rank_at != NO_RANK)
-        heap_push(work, (uint64_t)symbol->rank_at << 32 | at);
+        tx_heap_push(&work->heap, (uint64_t)symbol->rank_at << 32 | at);
 }
 
 static bool reserve(struct work *work, size_t symbols)
@@ -261,11 +223,14 @@ static bool reserve(struct work *work, size_t symbols)
     if (capacity < symbols)
         capacity = symbols;
     hs_free(work->symbols);
-    hs_free(work->heap);
-    work->symbols = hs_calloc(capacity, sizeof *work->symbols);
-    work->heap = hs_calloc(capacity, 3 * sizeof *work->heap);
-    work->capacity = work->symbols && work->heap ? capacity : 0;
-    return work->capacity != 0;
+    work->symbols = NULL;
+    work->capacity = 0;
+    size_t bytes; /* not zeroed: of a long word's symbols only a part is touched */
+    if (!hs_size_mul(capacity, sizeof *work->symbols, &bytes) ||
+        !(work->symbols = hs_alloc(bytes)) || !tx_heap_reserve(&work->heap, 3 * capacity))
+        return false;
+    work->capacity = capacity;
+    return true;
 }
 
 static void merge_word(const struct bpe *bpe, struct work *work, struct hs_str word)
@@ -275,11 +240,11 @@ static void merge_word(const struct bpe *bpe, struct work *work, struct hs_str w
         work->symbols[i] =
             (struct symbol){bpe->byte_symbols[(uint8_t)word.data[i]], i ? i - 1 : NO_SYMBOL,
                             i + 1 < count ? i + 1 : NO_SYMBOL, NO_RANK};
-    work->heap_count = 0;
+    work->heap.count = 0;
     for (uint32_t i = 0; i < count; i++)
         rate_pair(bpe, work, i);
-    while (work->heap_count) {
-        uint64_t entry = heap_pop(work);
+    while (work->heap.count) {
+        uint64_t entry = tx_heap_pop(&work->heap);
         uint32_t at = (uint32_t)entry;
         struct symbol *left = &work->symbols[at];
         if (left->rank_at != entry >> 32)
@@ -301,7 +266,7 @@ static enum hasten_status push_symbol(const struct bpe *bpe, int32_t symbol, str
 {
     if (symbol < bpe->vocab->count)
         return tx_ids_push(ids, symbol);
-    struct hs_str text = bpe->hidden[symbol - bpe->vocab->count];
+    struct hs_str text = tx_token_index_text(&bpe->index, symbol);
     for (size_t at = 0; at < text.size_bytes;) {
         int length;
         (void)tx_utf8_next(text.data + at, text.size_bytes - at, &length);
@@ -384,15 +349,15 @@ static enum hasten_status bpe_encode(const void *model, struct hs_str text, stru
     enum hasten_status status = encode_all(bpe, &work, text, error, ids);
     tx_splitter_close(&work.splitter);
     hs_free(work.symbols);
-    hs_free(work.heap);
+    tx_heap_free(&work.heap);
     hs_buffer_free(&work.alphabet);
     return status;
 }
 
-static void bpe_decode(const void *model, struct hs_str piece, struct hs_buffer *out)
+static void bpe_decode(const void *model, int32_t id, struct hs_buffer *out)
 {
-    (void)model;
-    tx_alphabet_decode(piece, out);
+    const struct bpe *bpe = model;
+    tx_alphabet_decode(bpe->vocab->pieces[id], out);
 }
 
 static int32_t bpe_find(const void *model, struct hs_str text)

@@ -1,5 +1,5 @@
 /*
- * What one kind of tokenizer (byte-level BPE, later SentencePiece) has to offer; tokenizer.c does
+ * What one kind of tokenizer (byte-level BPE, SentencePiece BPE) has to offer; tokenizer.c does
  * the rest: special tokens, BOS and EOS, streaming. Each kind is a file of its own with one
  * constant of this type.
  */
@@ -16,13 +16,13 @@ struct tx_kind {
     /* Appends the ids of one run of plain text (any bytes, no special tokens in it). */
     enum hasten_status (*encode)(const void *model, struct hs_str text, struct hs_error *error,
                                  struct tx_ids *ids);
-    /* Appends the bytes that a stored piece of a plain token stands for. */
-    void (*decode)(const void *model, struct hs_str piece, struct hs_buffer *out);
+    /* Appends the bytes that a plain token stands for. */
+    void (*decode)(const void *model, int32_t id, struct hs_buffer *out);
     /* Id of the plain token with that decoded text, or -1. */
     int32_t (*find)(const void *model, struct hs_str text);
 };
 
-extern const struct tx_kind tx_kind_bpe;
+extern const struct tx_kind tx_kind_bpe, tx_kind_spm;
 
 static inline enum tx_token_type tx_vocab_type(const struct tx_vocab *vocab, int32_t id)
 {

@@ -36,7 +36,8 @@ struct tx_vocab {
     const struct hs_str *merges;             /* [merge_count] "left right", best first */
     int32_t bos, eos, eot, unknown, padding; /* -1: none */
     bool add_bos, add_eos;                   /* add_special asks for them */
-    bool add_space_prefix;                   /* SPM */
+    bool add_space_prefix;                   /* SPM: plain text begins with a space */
+    bool strip_after_special; /* white space behind a special token is dropped (Phi-3) */
 };
 
 #endif

@@ -1,6 +1,7 @@
 #include "model_test.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -16,6 +17,16 @@ void mt_must(enum hasten_status status, const struct hs_error *error)
         return;
     fprintf(stderr, "%s: %s (%s) at %s\n", hs_status_name(status), error->message, error->hint,
             error->place);
+    exit(1);
+}
+
+__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
     exit(1);
 }
 
@@ -192,4 +203,89 @@ struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden)
     struct mt_kl kl = mt_compare_on(model, sequence, golden);
     rt_sequence_close(&sequence);
     return kl;
+}
+
+static void check_text(const struct ir_graph *graph)
+{
+    struct hs_error error = {0};
+    struct hs_buffer first = {0}, second = {0};
+    struct ir_graph *again = NULL;
+    ir_print(graph, &first);
+    mt_must(ir_parse((struct hs_str){first.data, first.size_bytes}, &error, &again), &error);
+    ir_print(again, &second);
+    if (first.size_bytes != second.size_bytes ||
+        memcmp(first.data, second.data, first.size_bytes) != 0) {
+        fprintf(stderr, "the text of a graph changes when it is read back\n");
+        exit(1);
+    }
+    ir_graph_free(&again);
+    hs_buffer_free(&first);
+    hs_buffer_free(&second);
+}
+
+void mt_check_round_trip(const struct en_model *model)
+{
+    check_text(en_canonical(model));
+    check_text(en_lowered(model));
+}
+
+/* --- token goldens ------------------------------------------------------------------------ */
+
+static void check_token_record(const struct tx_tokenizer *tokenizer, struct hs_cursor *cursor,
+                               uint32_t record, bool (*loses)(struct hs_str text))
+{
+    struct hs_error error = {0};
+    struct tx_ids ids = {0};
+    struct hs_buffer back = {0};
+    uint32_t length = hs_cursor_u32(cursor);
+    struct hs_str text = {(const char *)hs_cursor_take(cursor, length), length};
+    if (cursor->failed)
+        fail("token golden: record %u is cut off", record);
+    struct tx_encode_options options = {.add_special = false, .parse_special = false};
+    mt_must(tx_encode(tokenizer, text, options, &error, &ids), &error);
+    uint32_t count = hs_cursor_u32(cursor);
+    if ((uint32_t)ids.count != count)
+        fail("record %u: %d ids, expected %u for \"%.*s\"", record, (int)ids.count, count,
+             HS_STR(text));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t expected = hs_cursor_u32(cursor);
+        if ((uint32_t)ids.ids[i] != expected)
+            fail("record %u, id %u: %d, expected %u for \"%.*s\"", record, i, (int)ids.ids[i],
+                 expected, HS_STR(text));
+    }
+    tx_decode(tokenizer, ids.ids, ids.count, true, &back);
+    if (!(loses && loses(text)) && !hs_str_equal(text, (struct hs_str){back.data, back.size_bytes}))
+        fail("record %u: \"%.*s\" comes back as \"%.*s\"", record, HS_STR(text),
+             (int)back.size_bytes, back.data ? back.data : "");
+    tx_ids_free(&ids);
+    hs_buffer_free(&back);
+}
+
+uint32_t mt_check_tokens(const char *name, const char *golden, bool (*loses)(struct hs_str text))
+{
+    char *path = mt_model_path(name), *data = NULL;
+    struct hs_error error = {0};
+    size_t size = 0;
+    struct en_options options = en_options_default();
+    options.without_plan = true;
+    struct en_model *model = mt_open(path, &options);
+    const char *other = getenv("HASTEN_TOKENS_GOLDEN");
+    if (other)
+        mt_must(hs_file_read(other, (size_t)1 << 30, &error, &data, &size), &error);
+    else
+        data = read_under("golden", golden, &size);
+    struct hs_cursor cursor = hs_cursor_over(data, size);
+    const uint8_t *magic = hs_cursor_take(&cursor, 4);
+    if (!magic || memcmp(magic, "HTOK", 4) != 0 || hs_cursor_u32(&cursor) != 1 ||
+        hs_cursor_u32(&cursor) != en_facts(model)->vocab)
+        fail("token golden: not of version 1 or of another vocabulary than %s", name);
+    uint32_t records = hs_cursor_u32(&cursor);
+    for (uint32_t r = 0; r < records; r++)
+        check_token_record(en_tokenizer(model), &cursor, r, loses);
+    if (cursor.failed || hs_cursor_left(&cursor))
+        fail("token golden: %zu bytes left over", hs_cursor_left(&cursor));
+    hs_free(data);
+    hs_free(path);
+    en_close(&model);
+    return records;
 }

@@ -41,10 +41,23 @@ struct mt_kl {
     double mean, largest;
     uint32_t rows, argmax_differs;
 };
+/*
+ * Checks a token golden (tests/golden/make_tokens.c): the catalog model `name` gives the golden's
+ * ids for every string of tests/golden/GOLDEN, and every string comes back from its ids except
+ * those that `loses` (NULL: none) names. HASTEN_TOKENS_GOLDEN names a larger golden for an offline
+ * run. Ends the program on the first difference; returns how many strings there were.
+ */
+uint32_t mt_check_tokens(const char *name, const char *golden, bool (*loses)(struct hs_str text));
+
 /* Runs the golden's windows through a model and compares every golden row. */
 struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden);
-/* The same on the caller's sequence, which is rewound first and holds the last window afterwards. */
+/* The same on the caller's sequence, which is rewound first and holds the last window afterwards.
+ */
 struct mt_kl mt_compare_on(struct en_model *model, struct rt_sequence *sequence,
                            const struct mt_golden *golden);
+
+/* The texts of a model's graphs, canonical and lowered, are read back to graphs of the same text;
+ * ends the program otherwise. */
+void mt_check_round_trip(const struct en_model *model);
 
 #endif

@@ -50,6 +50,7 @@ TEST(long_prompt_equals_llama_cpp)
     struct mt_golden golden = mt_golden_read("gemma3-270m-f32.golden");
     struct en_model *model = open_f32(golden.ctx, (struct md_options){0});
     CHECK_INT(en_facts(model)->vocab, golden.vocab);
+    mt_check_round_trip(model);
     mt_must(en_sequence_open(model, &error, &sequence), &error);
     struct mt_kl kl = mt_compare_on(model, sequence, &golden);
     print(&kl);
@@ -76,17 +77,27 @@ static struct mt_kl measure_edge(struct md_options faults)
 
 TEST(edge_of_the_window_equals_llama_cpp)
 {
-    CHECK(measure_edge((struct md_options){0}).mean < 1e-5);
+    struct mt_kl kl = measure_edge((struct md_options){0});
+    CHECK(kl.mean < 1e-5);
+    CHECK(kl.largest < 1e-4);
+}
+
+/* One position more or less changes only the rows around the edge. */
+static void check_wrong_window(int32_t delta)
+{
+    struct mt_kl kl = measure_edge((struct md_options){.fault_window_delta = delta});
+    CHECK(kl.mean > 1e-5);
+    CHECK(kl.largest > 1e-4);
 }
 
 TEST(the_proof_fails_under_a_window_that_is_one_too_short)
 {
-    CHECK(measure_edge((struct md_options){.fault_window_delta = -1}).mean > 1e-4);
+    check_wrong_window(-1);
 }
 
 TEST(the_proof_fails_under_a_window_that_is_one_too_long)
 {
-    CHECK(measure_edge((struct md_options){.fault_window_delta = 1}).mean > 1e-4);
+    check_wrong_window(1);
 }
 
 TEST(the_proof_fails_under_a_wrong_rope_base)

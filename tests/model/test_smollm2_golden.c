@@ -12,6 +12,7 @@ static struct mt_kl measure(const char *path, const struct en_options *options)
     struct mt_golden golden = mt_golden_read("smollm2-135m-f32.golden");
     struct en_model *model = mt_open(path, options);
     CHECK_INT(en_facts(model)->vocab, golden.vocab);
+    mt_check_round_trip(model);
     struct mt_kl kl = mt_compare(model, &golden);
     printf("     %s, %u rows: mean KL %.3g, largest %.3g, argmax differs in %u\n", en_recipe(model),
            kl.rows, kl.mean, kl.largest, kl.argmax_differs);

@@ -5,7 +5,7 @@
 
 struct watch {
     uint64_t allocations;
-    int tokens;
+    int tokens, logprobs;
 };
 
 static bool count_text(void *context, const char *text, size_t size_bytes)
@@ -26,6 +26,12 @@ static void count_token(void *context, int32_t id)
         watch->allocations = hs_alloc_count() - watch->allocations;
 }
 
+static void count_logprobs(void *context, const struct tx_logprobs *logprobs)
+{
+    struct watch *watch = context;
+    watch->logprobs += logprobs->top_count;
+}
+
 TEST(decoding_200_tokens_allocates_nothing)
 {
     char *path = mt_model_path("smollm2-135m");
@@ -36,13 +42,30 @@ TEST(decoding_200_tokens_allocates_nothing)
     struct rt_sequence *sequence = NULL;
     struct en_generated result;
     struct watch watch = {0};
+    const struct tx_logit_bias bias[1] = {{28, -1}};
+    const struct hs_str stop[1] = {hs_str_of("aaaa never aaaa")};
     int32_t prompt[5] = {28120, 905, 253, 655, 28};
     struct en_generate_options generate = {
-        .sampling = {.temperature = 0.8, .top_k = 40, .top_p = 0.95, .seed = 1},
+        .sampling = {.temperature = 0.8,
+                     .top_k = 400,
+                     .typical_p = 0.98,
+                     .top_p = 0.95,
+                     .min_p = 0.001,
+                     .seed = 1,
+                     .last_n = 16,
+                     .repetition_penalty = 1.1,
+                     .presence_penalty = 0.1,
+                     .frequency_penalty = 0.1,
+                     .logit_bias = bias,
+                     .logit_bias_count = 1},
         .max_tokens = 220,
         .ignore_end = true,
         .on_text = count_text,
         .on_token = count_token,
+        .on_logprobs = count_logprobs,
+        .logprobs_top = 5,
+        .stop = stop,
+        .stop_count = 1,
         .context = &watch,
     };
     mt_must(en_sequence_open(model, &error, &sequence), &error);
@@ -50,6 +73,7 @@ TEST(decoding_200_tokens_allocates_nothing)
     CHECK_INT(result.completion_tokens, 220);
     CHECK(watch.tokens >= 220);
     CHECK_INT(watch.allocations, 0);
+    CHECK_INT(watch.logprobs, 5 * watch.tokens);
     rt_sequence_close(&sequence);
     en_close(&model);
     hs_free(path);

@@ -10,16 +10,17 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "kernels/ref/coded_row_ref.h"
 #include "kernels/ref/ref_util.h"
 #include "kernels/rows.h"
 
-#define KN_REF_ROWS 8 /* activation rows per pass over the weights */
+#define KN_REF_ROWS      8  /* activation rows per pass over the weights */
+#define KN_REF_MIN_GROUP 16 /* fewest k per scale */
 
 /* One weight row, unpacked. */
 struct weight_row {
-    float *values;        /* float types: [cols] */
-    int16_t *codes;       /* coded types: [cols] */
-    float *scales, *mins; /* coded types: [cols/32]; mins only for types with a minimum */
+    float *values;                 /* float types: [cols] */
+    struct kn_ref_coded_row coded; /* coded types */
 };
 
 struct scratch_parts {
@@ -33,7 +34,7 @@ static size_t linear_scratch(const void *attrs)
     size_t tiles = 2 * (size_t)KN_REF_ROWS * (size_t)a->unit_rows * sizeof(float);
     size_t cols = (size_t)a->cols;
     return tiles + cols * sizeof(float) + cols * sizeof(int16_t) +
-           2 * (cols / TN_QUANT_BLOCK + 1) * sizeof(float);
+           2 * (cols / KN_REF_MIN_GROUP + 1) * sizeof(float);
 }
 
 static struct scratch_parts split_scratch(const struct op_linear_attrs *a, void *scratch)
@@ -44,85 +45,28 @@ static struct scratch_parts split_scratch(const struct op_linear_attrs *a, void 
     parts.paired_tile = at + (int64_t)KN_REF_ROWS * a->unit_rows;
     at += 2 * (int64_t)KN_REF_ROWS * a->unit_rows;
     parts.row.values = at;
-    parts.row.scales = at + a->cols;
-    parts.row.mins = parts.row.scales + a->cols / TN_QUANT_BLOCK + 1;
-    parts.row.codes = (int16_t *)(void *)(parts.row.mins + a->cols / TN_QUANT_BLOCK + 1);
+    parts.row.coded.scales = at + a->cols;
+    parts.row.coded.mins = parts.row.coded.scales + a->cols / KN_REF_MIN_GROUP + 1;
+    parts.row.coded.codes =
+        (int16_t *)(void *)(parts.row.coded.mins + a->cols / KN_REF_MIN_GROUP + 1);
     return parts;
-}
-
-static bool has_minimum(const struct op_segment *segment)
-{
-    return segment->dtype == TN_Q4_1;
-}
-
-static float load_f16(const uint8_t *bytes)
-{
-    uint16_t half;
-    memcpy(&half, bytes, sizeof half);
-    return tn_f16_to_f32(half);
-}
-
-/* Block b of row n as files hold it. */
-static void unpack_file_block(const struct op_segment *segment, const uint8_t *block, int64_t b,
-                              struct weight_row *row)
-{
-    int16_t *codes = row->codes + b * TN_QUANT_BLOCK;
-    row->scales[b] = load_f16(block);
-    if (segment->dtype == TN_Q8_0) {
-        for (int i = 0; i < 32; i++)
-            codes[i] = (int8_t)block[2 + i];
-        return;
-    }
-    row->mins[b] = load_f16(block + 2);
-    for (int i = 0; i < 16; i++) {
-        codes[i] = block[4 + i] & 15;
-        codes[16 + i] = block[4 + i] >> 4;
-    }
-}
-
-/* k-block b of lane `lane` (0..31) of a panel. */
-static void unpack_panel_block(const struct op_segment *segment, const uint8_t *block, int lane,
-                               int64_t b, struct weight_row *row)
-{
-    int16_t *codes = row->codes + b * TN_QUANT_BLOCK;
-    int half = lane / 16, in_half = lane % 16;
-    row->scales[b] = load_f16(block + 2 * lane);
-    if (segment->dtype == TN_Q8_0) {
-        for (int i = 0; i < 32; i++)
-            codes[i] = (int16_t)(block[64 + (i / 4 * 2 + half) * 64 + in_half * 4 + i % 4] - 128);
-        return;
-    }
-    row->mins[b] = load_f16(block + 64 + 2 * lane);
-    for (int i = 0; i < 16; i++) {
-        uint8_t pair = block[128 + (i / 4 * 2 + half) * 64 + in_half * 4 + i % 4];
-        codes[i] = pair & 15;
-        codes[16 + i] = pair >> 4;
-    }
 }
 
 static void unpack_row(const struct op_segment *segment, const uint8_t *weight, int64_t cols,
                        int64_t n, struct weight_row *row)
 {
     enum tn_dtype dtype = (enum tn_dtype)segment->dtype;
-    const struct tn_dtype_info *info = tn_dtype_info(dtype);
-    int64_t blocks = cols / info->block;
-    int64_t row_bytes = blocks * info->block_bytes;
     bool panel = segment->layout == TN_LAYOUT_PANEL32;
-    if (!tn_dtype_is_quantized(dtype)) {
+    if (tn_dtype_is_quantized(dtype)) {
         if (panel)
-            kn_decode_panel_row(dtype, weight, cols, n, row->values);
+            kn_ref_unpack_panel_row(dtype, weight, cols, n, &row->coded);
         else
-            kn_decode_row(dtype, weight + n * row_bytes, cols, row->values);
-        return;
-    }
-    if (panel) {
-        int64_t step = dtype == TN_Q8_0 ? 1088 : 640;
-        const uint8_t *block = weight + n / TN_PANEL_ROWS * (blocks * step);
-        for (int64_t b = 0; b < blocks; b++)
-            unpack_panel_block(segment, block + b * step, (int)(n % TN_PANEL_ROWS), b, row);
+            kn_ref_unpack_row(dtype, weight, cols, n, &row->coded);
+    } else if (panel) {
+        kn_decode_panel_row(dtype, weight, cols, n, row->values);
     } else {
-        for (int64_t b = 0; b < blocks; b++)
-            unpack_file_block(segment, weight + n * row_bytes + b * info->block_bytes, b, row);
+        kn_decode_row(dtype, weight + n * cols * tn_dtype_info(dtype)->block_bytes, cols,
+                      row->values);
     }
 }
 
@@ -134,19 +78,42 @@ static float dot_float(const struct weight_row *row, const float *x, int64_t col
     return acc;
 }
 
-static float dot_coded(const struct weight_row *row, bool minimum, const struct tn_a8 *x,
-                       int64_t rows, int64_t cols, int64_t t)
+/* sum_a of the minimum's term: the A8 sums entry for groups of 32, else made of the group's codes.
+ */
+static float activation_sum(const struct tn_a8 *x, const int8_t *codes, int group, int64_t entry)
 {
+    int32_t sum = 0;
+    if (group == TN_QUANT_BLOCK)
+        return x->sums[entry];
+    for (int i = 0; i < group; i++)
+        sum += codes[i];
+    return x->scales[entry] * (float)sum;
+}
+
+/* Of fixed length, which compilers turn into a few instructions: tests spend their time here. */
+static int32_t dot_16(const int16_t *w, const int8_t *a)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++)
+        sum += w[i] * a[i];
+    return sum;
+}
+
+static float dot_coded(const struct kn_ref_coded_row *row, const struct tn_panel_form *form,
+                       const struct kn_call *call, const struct tn_a8 *x, int64_t t)
+{
+    const int64_t cols = ((const struct op_linear_attrs *)call->attrs)->cols;
     float acc = 0.0f;
-    for (int64_t b = 0; b < cols / TN_QUANT_BLOCK; b++) {
-        const int16_t *w = row->codes + b * TN_QUANT_BLOCK;
-        const int8_t *a = x->codes + t * cols + b * TN_QUANT_BLOCK;
-        int32_t isum = 0;
-        for (int i = 0; i < TN_QUANT_BLOCK; i++)
-            isum += w[i] * a[i];
-        acc = fmaf((float)isum, row->scales[b] * x->scales[b * rows + t], acc);
-        if (minimum)
-            acc = fmaf(row->mins[b], x->sums[b * rows + t], acc);
+    for (int64_t g = 0; g < cols / form->group; g++) {
+        const int16_t *w = row->codes + g * form->group;
+        const int8_t *a = x->codes + t * cols + g * form->group;
+        const int64_t entry = g * form->group / TN_QUANT_BLOCK * call->rows + t;
+        int32_t isum = dot_16(w, a);
+        if (form->group == TN_QUANT_BLOCK)
+            isum += dot_16(w + 16, a + 16);
+        acc = fmaf((float)isum, row->scales[g] * x->scales[entry], acc);
+        if (form->minimum)
+            acc = fmaf(row->mins[g], activation_sum(x, a, form->group, entry), acc);
     }
     return acc;
 }
@@ -167,6 +134,7 @@ static void multiply(const struct kn_call *call, const struct op_segment *segmen
     const struct op_linear_attrs *a = call->attrs;
     const uint8_t *weight = call->operand[segment->weight];
     const float *x = call->operand[0];
+    const struct tn_panel_form *form = tn_panel_form((enum tn_dtype)segment->dtype);
     struct tn_a8 x_a8 = {0};
     if (a->input_a8)
         x_a8 = tn_a8_view(call->operand[0], call->rows, a->cols);
@@ -175,7 +143,7 @@ static void multiply(const struct kn_call *call, const struct op_segment *segmen
         for (int r = 0; r < tile->rows; r++) {
             int64_t t = tile->first_row + r;
             tile->values[(int64_t)r * a->unit_rows + n] =
-                a->input_a8 ? dot_coded(row, has_minimum(segment), &x_a8, call->rows, a->cols, t)
+                a->input_a8 ? dot_coded(&row->coded, form, call, &x_a8, t)
                             : dot_float(row, x + t * a->cols, a->cols);
         }
     }
@@ -342,13 +310,13 @@ static enum hasten_status linear_run(const struct kn_call *call, int64_t first, 
 static bool weight_valid(const struct op_linear_attrs *a, const struct op_segment *segment)
 {
     enum tn_dtype dtype = (enum tn_dtype)segment->dtype;
-    bool coded = dtype == TN_Q8_0 || dtype == TN_Q4_1;
+    bool coded = tn_panel_form(dtype) != NULL && a->cols % tn_dtype_info(dtype)->block == 0;
     bool plain = dtype == TN_F32 || dtype == TN_F16 || dtype == TN_BF16;
     if (segment->layout != TN_LAYOUT_ROWS && segment->layout != TN_LAYOUT_PANEL32)
         return false;
     if (segment->rows < 1 || segment->weight < 0 || segment->weight >= KN_OPERANDS)
         return false;
-    return a->input_a8 ? coded && a->cols % TN_QUANT_BLOCK == 0 : plain;
+    return a->input_a8 ? coded : plain;
 }
 
 /* Does the last step of a list write, and do sizes fit what the steps need whole? */

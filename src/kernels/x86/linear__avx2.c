@@ -1,190 +1,10 @@
 /*
- * linear for AVX2 (no VNNI): coded weights up to 4 tokens, float types up to 6 tokens per tile.
- *
- * Coded weights: vpmaddubsw multiplies unsigned with signed bytes and adds pairs in int16, a dword
- * lane is one feature. It saturates at 32767, so:
- *   Q4_1  nibbles are unsigned; a pair is at most 2 * 15 * 127 = 3810, all 8 pairs of a block fit
- *         into int16 (30480), and are widened once per block;
- *   Q8_0  |w| times a with the sign of w: at most 2 * 128 * 127 = 32512; widened at once. Exact for
- *         w = -128 too (|w| = 128 unsigned). Activation codes are -127..127 by definition.
- * 16 registers: one token takes the whole panel (4 registers of 8 features, one forward stream);
- * more tokens take the two 16-feature halves one after the other, the second from L1.
+ * linear for AVX2 (no VNNI): coded weights up to 4 tokens (linear_codes_avx2_tmpl.h), float types
+ * up to 6 tokens per tile.
  */
 #include "kernels/kernel_table.h"
 
-#include "kernels/x86/linear_tile_tmpl.h"
-
-enum code_form { FORM_Q8_0, FORM_Q4_1 };
-
-#define PREFETCH_BYTES 4096
-#define TOKENS_MAX     4
-
-V16_INLINE __m256i broadcast_codes(const int8_t *p)
-{
-    int32_t four;
-    memcpy(&four, p, sizeof four);
-    return _mm256_set1_epi32(four);
-}
-
-V16_INLINE __m256i load_codes(const uint8_t *p)
-{
-    return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
-
-/* Keeps a running sum a running sum: gcc regroups integer additions into a tree over the whole
- * block, whose products then live on the stack. */
-#define KEEP_ORDER(sum) __asm__("" : "+x"(sum))
-
-/* A part of a tile: `quarters` registers of 8 features from first_quarter on. */
-struct code_part {
-    int first_quarter, quarters, tokens; /* constants */
-    const int8_t *codes;                 /* [tokens][ld], of this block */
-    int64_t ld;
-};
-
-V16_INLINE void dot_q8_0(const uint8_t *w, const struct code_part *part, __m256i sum[TOKENS_MAX][4])
-{
-    const __m256i flip = _mm256_set1_epi8((char)0x80), ones = _mm256_set1_epi16(1);
-    w += 32 * part->first_quarter;
-    KN_UNROLL
-    for (int j = 0; j < 8; j++) {
-        KN_UNROLL
-        for (int q = 0; q < part->quarters; q++) {
-            __m256i weight = _mm256_xor_si256(load_codes(w + 128 * j + 32 * q), flip);
-            __m256i size = _mm256_abs_epi8(weight);
-            KN_UNROLL
-            for (int t = 0; t < part->tokens; t++) {
-                __m256i a = broadcast_codes(part->codes + t * part->ld + 4 * j);
-                __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(a, weight));
-                sum[t][q] = _mm256_add_epi32(sum[t][q], _mm256_madd_epi16(pairs, ones));
-                KEEP_ORDER(sum[t][q]);
-            }
-        }
-    }
-}
-
-/* sum is used as int16 pairs until the end of the block. */
-V16_INLINE void dot_q4_1(const uint8_t *w, const struct code_part *part, __m256i sum[TOKENS_MAX][4])
-{
-    const __m256i low = _mm256_set1_epi8(0x0f), ones = _mm256_set1_epi16(1);
-    w += 32 * part->first_quarter;
-    KN_UNROLL
-    for (int j = 0; j < 4; j++) {
-        KN_UNROLL
-        for (int q = 0; q < part->quarters; q++) {
-            __m256i both = load_codes(w + 128 * j + 32 * q);
-            __m256i first = _mm256_and_si256(both, low);
-            __m256i second = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-            KN_UNROLL
-            for (int t = 0; t < part->tokens; t++) {
-                const int8_t *a = part->codes + t * part->ld + 4 * j;
-                __m256i pairs = _mm256_maddubs_epi16(first, broadcast_codes(a));
-                sum[t][q] = _mm256_add_epi16(sum[t][q], pairs);
-                KEEP_ORDER(sum[t][q]);
-                pairs = _mm256_maddubs_epi16(second, broadcast_codes(a + 16));
-                sum[t][q] = _mm256_add_epi16(sum[t][q], pairs);
-                KEEP_ORDER(sum[t][q]);
-            }
-        }
-    }
-    KN_UNROLL
-    for (int t = 0; t < part->tokens; t++) {
-        KN_UNROLL
-        for (int q = 0; q < part->quarters; q++)
-            sum[t][q] = _mm256_madd_epi16(sum[t][q], ones);
-    }
-}
-
-V16_INLINE __m256 load_scales(const uint8_t *block, int quarter)
-{
-    const __m128i *p = (const __m128i *)(const void *)block + quarter;
-    return _mm256_cvtph_ps(_mm_loadu_si128(p));
-}
-
-/* acc = fma(isum, d_w * d_a, acc), then with minimums acc = fma(m_w, sum_a, acc). */
-V16_INLINE void add_block(enum code_form form, const uint8_t *w, const float *scales,
-                          const float *sums, const struct code_part *part,
-                          __m256i sum[TOKENS_MAX][4], __m256 acc[TOKENS_MAX][4])
-{
-    KN_UNROLL
-    for (int q = 0; q < part->quarters; q++) {
-        const __m256 d = load_scales(w, part->first_quarter + q);
-        KN_UNROLL
-        for (int t = 0; t < part->tokens; t++) {
-            __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(scales[t]));
-            acc[t][q] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t][q]), scale, acc[t][q]);
-        }
-    }
-    if (form == FORM_Q8_0)
-        return;
-    KN_UNROLL
-    for (int q = 0; q < part->quarters; q++) {
-        const __m256 m = load_scales(w + 64, part->first_quarter + q);
-        KN_UNROLL
-        for (int t = 0; t < part->tokens; t++)
-            acc[t][q] = _mm256_fmadd_ps(m, _mm256_set1_ps(sums[t]), acc[t][q]);
-    }
-}
-
-V16_INLINE void prefetch_block(const uint8_t *w, int bytes)
-{
-    KN_UNROLL
-    for (int i = 0; i < bytes / 64; i++)
-        _mm_prefetch((const char *)w + PREFETCH_BYTES + 64 * i, _MM_HINT_T0);
-}
-
-V16_INLINE void code_half_tile(const struct linear_tile *tile, enum code_form form,
-                               struct code_part part, bool prefetch)
-{
-    const int bytes = form == FORM_Q8_0 ? 1088 : 640;
-    const uint8_t *w = tile->w;
-    const float *scales = tile->scales, *sums = tile->sums;
-    __m256 acc[TOKENS_MAX][4];
-    KN_UNROLL
-    for (int t = 0; t < part.tokens; t++) {
-        KN_UNROLL
-        for (int q = 0; q < part.quarters; q++)
-            acc[t][q] = _mm256_setzero_ps();
-    }
-    for (int64_t k = 0; k < tile->cols; k += TN_QUANT_BLOCK) {
-        __m256i sum[TOKENS_MAX][4];
-        if (prefetch)
-            prefetch_block(w, bytes);
-        KN_UNROLL
-        for (int t = 0; t < part.tokens; t++) {
-            KN_UNROLL
-            for (int q = 0; q < part.quarters; q++)
-                sum[t][q] = _mm256_setzero_si256();
-        }
-        if (form == FORM_Q8_0)
-            dot_q8_0(w + 64, &part, sum);
-        else
-            dot_q4_1(w + 128, &part, sum);
-        add_block(form, w, scales, sums, &part, sum, acc);
-        w += bytes;
-        part.codes += TN_QUANT_BLOCK;
-        scales += tile->ld_scales;
-        sums += tile->ld_scales;
-    }
-    KN_UNROLL
-    for (int t = 0; t < part.tokens; t++) {
-        KN_UNROLL
-        for (int q = 0; q < part.quarters; q++)
-            _mm256_storeu_ps(tile->out + t * tile->ld_out + 8 * (part.first_quarter + q),
-                             acc[t][q]);
-    }
-}
-
-V16_INLINE void code_tile(const struct linear_tile *tile, enum code_form form, int tokens,
-                          bool prefetch)
-{
-    struct code_part part = {0, tokens == 1 ? 4 : 2, tokens, tile->codes, tile->ld_x};
-    code_half_tile(tile, form, part, prefetch);
-    if (tokens == 1)
-        return;
-    part.first_quarter = 2;
-    code_half_tile(tile, form, part, false);
-}
+#include "kernels/x86/linear_codes_avx2_tmpl.h"
 
 /* Up to 2 tokens the whole panel at once, else half by half: 12 accumulators of 16 registers. */
 V16_INLINE void float_panel(const struct linear_tile *tile, enum tn_dtype dtype, int tokens)
@@ -204,10 +24,34 @@ V16_INLINE void float_panel(const struct linear_tile *tile, enum tn_dtype dtype,
     TILE(name, code_tile, 1, form, 1, prefetch) TILE(name, code_tile, 2, form, 2, prefetch)        \
     TILE(name, code_tile, 3, form, 3, prefetch) TILE(name, code_tile, 4, form, 4, prefetch)        \
     static const linear_tile_fn name[4] = {name##_1, name##_2, name##_3, name##_4};
-CODE_TILES(tile_q8_0, FORM_Q8_0, false)
-CODE_TILES(tile_q8_0_first, FORM_Q8_0, true)
-CODE_TILES(tile_q4_1, FORM_Q4_1, false)
-CODE_TILES(tile_q4_1_first, FORM_Q4_1, true)
+CODE_TILES(tile_q8_0, &form_q8_0, false)
+CODE_TILES(tile_q8_0_first, &form_q8_0, true)
+CODE_TILES(tile_q4_1, &form_q4_1, false)
+CODE_TILES(tile_q4_1_first, &form_q4_1, true)
+CODE_TILES(tile_q4_0, &form_q4_0, true)
+CODE_TILES(tile_q5_1, &form_q5_1, true)
+CODE_TILES(tile_iq4_nl, &form_iq4_nl, true)
+CODE_TILES(tile_mxfp4, &form_mxfp4, true)
+CODE_TILES(tile_q2_k, &form_q2_k, true)
+CODE_TILES(tile_q3_k, &form_q3_k, true)
+CODE_TILES(tile_q4_k, &form_q4_k, true)
+CODE_TILES(tile_q5_k, &form_q5_k, true)
+CODE_TILES(tile_q6_k, &form_q6_k, true)
+CODE_TILES(tile_iq4_xs, &form_iq4_xs, true)
+
+/* Tiles of a coded type, [tokens - 1]; first: weights come from memory. */
+struct code_kernel {
+    const linear_tile_fn *tiles, *first_tiles;
+};
+static const struct code_kernel code_kernels[TN_DTYPE_COUNT] = {
+    [TN_Q8_0] = {tile_q8_0, tile_q8_0_first}, [TN_Q5_0] = {tile_q8_0, tile_q8_0_first},
+    [TN_Q4_1] = {tile_q4_1, tile_q4_1_first}, [TN_Q4_0] = {tile_q4_0, tile_q4_0},
+    [TN_Q5_1] = {tile_q5_1, tile_q5_1},       [TN_IQ4_NL] = {tile_iq4_nl, tile_iq4_nl},
+    [TN_MXFP4] = {tile_mxfp4, tile_mxfp4},    [TN_Q2_K] = {tile_q2_k, tile_q2_k},
+    [TN_Q3_K] = {tile_q3_k, tile_q3_k},       [TN_Q4_K] = {tile_q4_k, tile_q4_k},
+    [TN_Q5_K] = {tile_q5_k, tile_q5_k},       [TN_Q6_K] = {tile_q6_k, tile_q6_k},
+    [TN_IQ4_XS] = {tile_iq4_xs, tile_iq4_xs},
+};
 
 #define FLOAT_TILES(name, dtype)                                                                   \
     TILE(name, float_panel, 1, dtype, 1) TILE(name, float_panel, 2, dtype, 2)                      \
@@ -222,16 +66,15 @@ FLOAT_TILES(tile_bf16, TN_BF16)
 
 static int tile_tokens_max(enum tn_dtype dtype)
 {
-    return dtype == TN_Q8_0 || dtype == TN_Q4_1 ? TOKENS_MAX : 6;
+    return code_kernels[dtype].tiles ? TOKENS_MAX : 6;
 }
 
 static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
 {
+    const struct code_kernel *kernel = &code_kernels[dtype];
+    if (kernel->tiles)
+        return first ? kernel->first_tiles[tokens - 1] : kernel->tiles[tokens - 1];
     switch (dtype) {
-    case TN_Q8_0:
-        return first ? tile_q8_0_first[tokens - 1] : tile_q8_0[tokens - 1];
-    case TN_Q4_1:
-        return first ? tile_q4_1_first[tokens - 1] : tile_q4_1[tokens - 1];
     case TN_F16:
         return tile_f16[tokens - 1];
     case TN_BF16:
@@ -241,33 +84,86 @@ static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
     }
 }
 
-/* Nothing is unpacked and no offsets are needed on this class. */
+/* Nothing is unpacked on this class. */
 static bool unpack_pays(enum tn_dtype dtype, int64_t tokens)
 {
     (void)dtype, (void)tokens;
     return false;
 }
 
-static size_t unpack_bytes(int64_t cols)
+static size_t unpack_bytes(enum tn_dtype dtype, int64_t cols)
 {
-    (void)cols;
+    (void)dtype, (void)cols;
     return 0;
 }
 
-static void unpack_panel(const uint8_t *w, int64_t cols, uint8_t *to)
+static void unpack_panel(enum tn_dtype dtype, const uint8_t *w, int64_t cols, uint8_t *to)
 {
-    (void)w, (void)cols, (void)to;
+    (void)dtype, (void)w, (void)cols, (void)to;
 }
 
-static linear_tile_fn unpacked_function(int tokens)
+static linear_tile_fn unpacked_function(enum tn_dtype dtype, int tokens)
 {
-    (void)tokens;
+    (void)dtype, (void)tokens;
     return NULL;
+}
+
+/* Bytes and tables are multiplied as signed numbers. */
+static bool wants_offsets(const struct tn_panel_form *form)
+{
+    return form->code_bits == 4 && form->zero != 0;
+}
+
+/* -128 * sums of the 16-k groups of one block of up to 4 rows: two groups x 4 rows. */
+V16_INLINE __m256i block_offsets(const int8_t *const row[4], int64_t k)
+{
+    __m256i part[4];
+    for (int i = 0; i < 4; i++) {
+        const __m256i codes = load_codes((const uint8_t *)row[i] + k);
+        part[i] = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes),
+                                    _mm256_set1_epi16(-128));
+    }
+    return _mm256_hadd_epi32(_mm256_hadd_epi32(part[0], part[1]),
+                             _mm256_hadd_epi32(part[2], part[3]));
+}
+
+/* Rows t..t+3 of codes; beyond the last the last. */
+static int offset_rows(const int8_t *codes, int64_t cols, int t, int tokens, const int8_t *row[4])
+{
+    const int count = tokens - t < 4 ? tokens - t : 4;
+    for (int i = 0; i < 4; i++)
+        row[i] = codes + (t + (i < count ? i : count - 1)) * cols;
+    return count;
 }
 
 static void code_offsets(const int8_t *codes, int64_t cols, int tokens, int32_t *out)
 {
-    (void)codes, (void)cols, (void)tokens, (void)out;
+    const int8_t *row[4];
+    for (int t = 0; t < tokens; t += 4) {
+        const int count = offset_rows(codes, cols, t, tokens, row);
+        for (int64_t k = 0; k < cols; k += 32) {
+            const __m256i both = block_offsets(row, k);
+            int32_t sums[4];
+            _mm_storeu_si128(
+                (__m128i *)(void *)sums,
+                _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)));
+            memcpy(out + k / 32 * tokens + t, sums, (size_t)count * sizeof *sums);
+        }
+    }
+}
+
+static void code_offsets16(const int8_t *codes, int64_t cols, int tokens, int32_t *out)
+{
+    const int8_t *row[4];
+    for (int t = 0; t < tokens; t += 4) {
+        const int count = offset_rows(codes, cols, t, tokens, row);
+        for (int64_t k = 0; k < cols; k += 32) {
+            int32_t sums[8];
+            _mm256_storeu_si256((__m256i *)(void *)sums, block_offsets(row, k));
+            for (int g = 0; g < 2; g++)
+                memcpy(out + (k / 16 + g) * tokens + t, sums + 4 * g, (size_t)count * sizeof *sums);
+        }
+    }
 }
 
 #include "kernels/x86/linear_driver_tmpl.h"

@@ -1,11 +1,6 @@
 /*
  * linear for AVX-512 with VNNI: tiles of 32 features x up to 6 tokens, 12 int32 and 12 f32
- * accumulators in registers; float types: up to 12 tokens.
- *
- * Coded weights: vpdpbusd multiplies unsigned weight codes with signed activation codes; a dword
- * lane is one feature, the activation dword is broadcast. Q8_0 codes are stored as q + 128, so its
- * sums start at -128 * sum(activation codes), exact in int32. Per block of 32 the integer sum goes
- * into the float chain of NUMERICS.md.
+ * accumulators in registers (linear_codes_avx512_tmpl.h); float types: up to 12 tokens.
  *
  * Why 32 x 6: the multiply pipes bound the tile (16 vpdpbusd and 6-8 float operations per block,
  * token and panel), weights loads and unpacking are shared by the tokens, and 12 chains hide the
@@ -13,209 +8,19 @@
  */
 #include "kernels/kernel_table.h"
 
-#include "kernels/x86/linear_tile_tmpl.h"
-
-enum code_form {
-    FORM_Q8_0,    /* PANEL32 Q8_0 */
-    FORM_Q4_1,    /* PANEL32 Q4_1 */
-    FORM_UNPACKED /* Q4_1 unpacked: 32 f32 d, 32 f32 m, then 16 vectors of u8 codes as in Q8_0 */
-};
-
-#define PREFETCH_BYTES 4096
-
-V16_INLINE __m512i broadcast_codes(const int8_t *p)
-{
-    int32_t four;
-    memcpy(&four, p, sizeof four);
-    return _mm512_set1_epi32(four);
-}
-
-V16_INLINE __m512i load_codes(const uint8_t *p)
-{
-    return _mm512_loadu_si512((const void *)p);
-}
-
-/* Rows t of x: three per base pointer, so that they are addressing modes and not 6 pointers. */
-struct code_rows {
-    const int8_t *base[2];
-    int64_t ld;
-};
-
-V16_INLINE const int8_t *code_row(const struct code_rows *x, int t)
-{
-    return x->base[t / 3] + t % 3 * x->ld;
-}
-
-/* sum += 32 codes of 8-bit weights: 16 vectors (k dword j, half h). */
-V16_INLINE void dot_bytes(const uint8_t *w, const struct code_rows *x, int tokens,
-                          __m512i sum[6][2])
-{
-    KN_UNROLL
-    for (int j = 0; j < 8; j++) {
-        __m512i w0 = load_codes(w + 128 * j), w1 = load_codes(w + 128 * j + 64);
-        KN_UNROLL
-        for (int t = 0; t < tokens; t++) {
-            __m512i a = broadcast_codes(code_row(x, t) + 4 * j);
-            sum[t][0] = _mm512_dpbusd_epi32(sum[t][0], w0, a);
-            sum[t][1] = _mm512_dpbusd_epi32(sum[t][1], w1, a);
-        }
-    }
-}
-
-/* The same from nibbles: vector j holds k dword j in its low, 4 + j in its high nibbles. */
-V16_INLINE void dot_nibbles(const uint8_t *w, const struct code_rows *x, int tokens,
-                            __m512i sum[6][2])
-{
-    const __m512i low = _mm512_set1_epi8(0x0f);
-    KN_UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m512i v0 = load_codes(w + 128 * j), v1 = load_codes(w + 128 * j + 64);
-        __m512i lo0 = _mm512_and_si512(v0, low), lo1 = _mm512_and_si512(v1, low);
-        __m512i hi0 = _mm512_and_si512(_mm512_srli_epi16(v0, 4), low);
-        __m512i hi1 = _mm512_and_si512(_mm512_srli_epi16(v1, 4), low);
-        KN_UNROLL
-        for (int t = 0; t < tokens; t++) {
-            __m512i a = broadcast_codes(code_row(x, t) + 4 * j);
-            __m512i b = broadcast_codes(code_row(x, t) + 4 * j + 16);
-            sum[t][0] = _mm512_dpbusd_epi32(sum[t][0], lo0, a);
-            sum[t][1] = _mm512_dpbusd_epi32(sum[t][1], lo1, a);
-            sum[t][0] = _mm512_dpbusd_epi32(sum[t][0], hi0, b);
-            sum[t][1] = _mm512_dpbusd_epi32(sum[t][1], hi1, b);
-        }
-    }
-}
-
-/* One of the nibbles of all 8 vectors, where it stands; its activations start at x + first_k. */
-V16_INLINE void dot_masked(const uint8_t *w, const struct code_rows *x, __m512i mask, int first_k,
-                           int tokens, __m512i sum[6][2])
-{
-    KN_UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m512i w0 = _mm512_and_si512(load_codes(w + 128 * j), mask);
-        __m512i w1 = _mm512_and_si512(load_codes(w + 128 * j + 64), mask);
-        KN_UNROLL
-        for (int t = 0; t < tokens; t++) {
-            __m512i a = broadcast_codes(code_row(x, t) + 4 * j + first_k);
-            sum[t][0] = _mm512_dpbusd_epi32(sum[t][0], w0, a);
-            sum[t][1] = _mm512_dpbusd_epi32(sum[t][1], w1, a);
-        }
-    }
-}
-
-/* For few tokens: high nibbles stay where they are (x 16) and the sum is shifted once, which saves
- * a shift per vector. Only from sum = 0. */
-V16_INLINE void dot_nibbles_few(const uint8_t *w, const struct code_rows *x, int tokens,
-                                __m512i sum[6][2])
-{
-    const __m512i low = _mm512_set1_epi8(0x0f), high = _mm512_set1_epi8((char)0xf0);
-    dot_masked(w, x, high, 16, tokens, sum);
-    KN_UNROLL
-    for (int t = 0; t < tokens; t++) {
-        sum[t][0] = _mm512_srai_epi32(sum[t][0], 4);
-        sum[t][1] = _mm512_srai_epi32(sum[t][1], 4);
-    }
-    dot_masked(w, x, low, 0, tokens, sum);
-}
-
-V16_INLINE int form_bytes(enum code_form form)
-{
-    return form == FORM_Q8_0 ? 1088 : form == FORM_Q4_1 ? 640 : 1280;
-}
-
-/* 16 scales (f16, or f32 when unpacked) at place i (0: d lanes 0..15, 1: d 16..31, 2, 3: m). */
-V16_INLINE __m512 load_scales(enum code_form form, const uint8_t *block, int i)
-{
-    if (form == FORM_UNPACKED)
-        return _mm512_loadu_ps((const float *)(const void *)block + 16 * i);
-    return v16_load_f16((const uint16_t *)(const void *)block + 16 * i);
-}
-
-/* Integer sums of one block: exact, so any order of the products will do. */
-V16_INLINE void dot_block(enum code_form form, const uint8_t *w, const struct code_rows *x,
-                          int tokens, __m512i sum[6][2])
-{
-    if (form == FORM_Q8_0)
-        dot_bytes(w + 64, x, tokens, sum);
-    else if (form == FORM_UNPACKED)
-        dot_bytes(w + 256, x, tokens, sum);
-    else if (tokens <= 3)
-        dot_nibbles_few(w + 128, x, tokens, sum);
-    else
-        dot_nibbles(w + 128, x, tokens, sum);
-}
-
-/* acc = fma(isum, d_w * d_a, acc), then with minimums acc = fma(m_w, sum_a, acc). */
-V16_INLINE void add_block(enum code_form form, const uint8_t *w, const float *scales,
-                          const float *sums, int tokens, __m512i sum[6][2], __m512 acc[6][2])
-{
-    KN_UNROLL
-    for (int h = 0; h < 2; h++) {
-        const __m512 d = load_scales(form, w, h);
-        KN_UNROLL
-        for (int t = 0; t < tokens; t++) {
-            __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(scales[t]));
-            acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t][h]), scale, acc[t][h]);
-        }
-    }
-    if (form == FORM_Q8_0)
-        return;
-    KN_UNROLL
-    for (int h = 0; h < 2; h++) {
-        const __m512 m = load_scales(form, w, 2 + h);
-        KN_UNROLL
-        for (int t = 0; t < tokens; t++)
-            acc[t][h] = _mm512_fmadd_ps(m, _mm512_set1_ps(sums[t]), acc[t][h]);
-    }
-}
-
-V16_INLINE void prefetch_block(const uint8_t *w, int bytes)
-{
-    KN_UNROLL
-    for (int i = 0; i < bytes / 64; i++)
-        _mm_prefetch((const char *)w + PREFETCH_BYTES + 64 * i, _MM_HINT_T0);
-}
-
-V16_INLINE void code_tile(const struct linear_tile *tile, enum code_form form, int tokens,
-                          bool prefetch)
-{
-    const int bytes = form_bytes(form);
-    const uint8_t *w = tile->w;
-    const float *scales = tile->scales, *sums = tile->sums;
-    const int32_t *offset = tile->offset;
-    struct code_rows x = {{tile->codes, tile->codes + 3 * tile->ld_x}, tile->ld_x};
-    __m512 acc[6][2];
-    KN_UNROLL
-    for (int t = 0; t < tokens; t++)
-        acc[t][0] = acc[t][1] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < tile->cols; k += TN_QUANT_BLOCK) {
-        __m512i sum[6][2];
-        if (prefetch)
-            prefetch_block(w, bytes);
-        KN_UNROLL
-        for (int t = 0; t < tokens; t++)
-            sum[t][0] = sum[t][1] =
-                form == FORM_Q8_0 ? _mm512_set1_epi32(offset[t]) : _mm512_setzero_si512();
-        dot_block(form, w, &x, tokens, sum);
-        add_block(form, w, scales, sums, tokens, sum, acc);
-        w += bytes;
-        x.base[0] += TN_QUANT_BLOCK;
-        x.base[1] += TN_QUANT_BLOCK;
-        scales += tile->ld_scales;
-        sums += tile->ld_scales;
-        offset += tile->ld_scales;
-    }
-    KN_UNROLL
-    for (int t = 0; t < tokens; t++) {
-        _mm512_storeu_ps(tile->out + t * tile->ld_out, acc[t][0]);
-        _mm512_storeu_ps(tile->out + t * tile->ld_out + 16, acc[t][1]);
-    }
-}
+#include "kernels/x86/linear_codes_avx512_tmpl.h"
 
 /* clang-format off */
+static const struct code_form
+    unpacked_32     = FLAT(TN_SCALE_F32, 32, false, 8, 128, NULL, 128),
+    unpacked_32_min = FLAT(TN_SCALE_F32, 32, true,  8, 0,   NULL, 256),
+    unpacked_16     = FLAT(TN_SCALE_F32, 16, false, 8, 128, NULL, 256),
+    unpacked_16_min = FLAT(TN_SCALE_F32, 16, true,  8, 0,   NULL, 512);
+
 #define CODE_TILE(name, form, tokens, prefetch)                                                    \
     static void name##_##tokens(const struct linear_tile *tile)                                    \
     {                                                                                              \
-        code_tile(tile, form, tokens, prefetch);                                                   \
+        code_tile(tile, &form, tokens, prefetch);                                                  \
     }
 #define CODE_TILES(name, form, prefetch)                                                           \
     CODE_TILE(name, form, 1, prefetch) CODE_TILE(name, form, 2, prefetch)                          \
@@ -223,11 +28,65 @@ V16_INLINE void code_tile(const struct linear_tile *tile, enum code_form form, i
     CODE_TILE(name, form, 5, prefetch) CODE_TILE(name, form, 6, prefetch)                          \
     static const linear_tile_fn name[6] = {name##_1, name##_2, name##_3, name##_4, name##_5,       \
                                            name##_6};
-CODE_TILES(tile_q8_0, FORM_Q8_0, false)
-CODE_TILES(tile_q8_0_first, FORM_Q8_0, true)
-CODE_TILES(tile_q4_1, FORM_Q4_1, false)
-CODE_TILES(tile_q4_1_first, FORM_Q4_1, true)
-CODE_TILES(tile_unpacked, FORM_UNPACKED, false)
+CODE_TILES(tile_q8_0, form_q8_0, false)
+CODE_TILES(tile_q8_0_first, form_q8_0, true)
+CODE_TILES(tile_q4_1, form_q4_1, false)
+CODE_TILES(tile_q4_1_first, form_q4_1, true)
+/* The others are unpacked for many tokens, and then run once or a few times: always the first. */
+CODE_TILES(tile_q4_0, form_q4_0, true)
+CODE_TILES(tile_q5_1, form_q5_1, true)
+CODE_TILES(tile_iq4_nl, form_iq4_nl, true)
+CODE_TILES(tile_mxfp4, form_mxfp4, true)
+CODE_TILES(tile_q2_k, form_q2_k, true)
+CODE_TILES(tile_q3_k, form_q3_k, true)
+CODE_TILES(tile_q4_k, form_q4_k, true)
+CODE_TILES(tile_q5_k, form_q5_k, true)
+CODE_TILES(tile_q6_k, form_q6_k, true)
+CODE_TILES(tile_iq4_xs, form_iq4_xs, true)
+CODE_TILES(tile_unpacked_32, unpacked_32, false)
+CODE_TILES(tile_unpacked_32_min, unpacked_32_min, false)
+CODE_TILES(tile_unpacked_16, unpacked_16, false)
+CODE_TILES(tile_unpacked_16_min, unpacked_16_min, false)
+
+#define UNPACK(type, to)                                                                           \
+    static void unpack_##type(const uint8_t *w, int64_t cols, uint8_t *out)                        \
+    {                                                                                              \
+        unpack_codes(&form_##type, &to, w, cols, out);                                             \
+    }
+UNPACK(q4_0, unpacked_32)
+UNPACK(q4_1, unpacked_32_min)
+UNPACK(q5_1, unpacked_32_min)
+UNPACK(iq4_nl, unpacked_32)
+UNPACK(mxfp4, unpacked_32)
+UNPACK(q2_k, unpacked_16_min)
+UNPACK(q3_k, unpacked_16)
+UNPACK(q4_k, unpacked_32_min)
+UNPACK(q5_k, unpacked_32_min)
+UNPACK(q6_k, unpacked_16)
+UNPACK(iq4_xs, unpacked_32)
+
+/* Tiles of a coded type; [tokens - 1]. */
+struct code_kernel {
+    const linear_tile_fn *tiles, *first_tiles; /* first: weights come from memory */
+    const linear_tile_fn *unpacked_tiles;      /* NULL: never unpacked */
+    int unpacked_block;                        /* bytes per block of 32 k */
+    void (*unpack)(const uint8_t *w, int64_t cols, uint8_t *out);
+};
+static const struct code_kernel code_kernels[TN_DTYPE_COUNT] = {
+    [TN_Q8_0] = {tile_q8_0, tile_q8_0_first, NULL, 0, NULL},
+    [TN_Q5_0] = {tile_q8_0, tile_q8_0_first, NULL, 0, NULL},
+    [TN_Q4_1] = {tile_q4_1, tile_q4_1_first, tile_unpacked_32_min, 1280, unpack_q4_1},
+    [TN_Q4_0] = {tile_q4_0, tile_q4_0, tile_unpacked_32, 1152, unpack_q4_0},
+    [TN_Q5_1] = {tile_q5_1, tile_q5_1, tile_unpacked_32_min, 1280, unpack_q5_1},
+    [TN_IQ4_NL] = {tile_iq4_nl, tile_iq4_nl, tile_unpacked_32, 1152, unpack_iq4_nl},
+    [TN_MXFP4] = {tile_mxfp4, tile_mxfp4, tile_unpacked_32, 1152, unpack_mxfp4},
+    [TN_Q2_K] = {tile_q2_k, tile_q2_k, tile_unpacked_16_min, 1536, unpack_q2_k},
+    [TN_Q3_K] = {tile_q3_k, tile_q3_k, tile_unpacked_16, 1280, unpack_q3_k},
+    [TN_Q4_K] = {tile_q4_k, tile_q4_k, tile_unpacked_32_min, 1280, unpack_q4_k},
+    [TN_Q5_K] = {tile_q5_k, tile_q5_k, tile_unpacked_32_min, 1280, unpack_q5_k},
+    [TN_Q6_K] = {tile_q6_k, tile_q6_k, tile_unpacked_16, 1280, unpack_q6_k},
+    [TN_IQ4_XS] = {tile_iq4_xs, tile_iq4_xs, tile_unpacked_32, 1152, unpack_iq4_xs},
+};
 
 #define FLOAT_TILE(name, dtype, tokens)                                                            \
     static void name##_##tokens(const struct linear_tile *tile)                                    \
@@ -249,16 +108,15 @@ FLOAT_TILES(tile_bf16, TN_BF16)
 
 static int tile_tokens_max(enum tn_dtype dtype)
 {
-    return dtype == TN_Q8_0 || dtype == TN_Q4_1 ? 6 : 12;
+    return code_kernels[dtype].tiles ? 6 : 12;
 }
 
 static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
 {
+    const struct code_kernel *kernel = &code_kernels[dtype];
+    if (kernel->tiles)
+        return first ? kernel->first_tiles[tokens - 1] : kernel->tiles[tokens - 1];
     switch (dtype) {
-    case TN_Q8_0:
-        return first ? tile_q8_0_first[tokens - 1] : tile_q8_0[tokens - 1];
-    case TN_Q4_1:
-        return first ? tile_q4_1_first[tokens - 1] : tile_q4_1[tokens - 1];
     case TN_F16:
         return tile_f16[tokens - 1];
     case TN_BF16:
@@ -269,36 +127,32 @@ static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
 }
 
 /* Nibbles cost 3 operations per vector and group of tokens on the ports that also multiply (where
- * 512-bit operations have two ports in all); from some groups on it is cheaper to unpack once. */
+ * 512-bit operations have two ports in all), scales of K types some more; from some groups on it is
+ * cheaper to unpack once. */
 static bool unpack_pays(enum tn_dtype dtype, int64_t tokens)
 {
-    return dtype == TN_Q4_1 && tokens >= 24;
+    return code_kernels[dtype].unpack && tokens >= 24;
 }
 
-static size_t unpack_bytes(int64_t cols)
+/* Bytes of the unpacked form of a panel; 0 when it has none. */
+static size_t unpack_bytes(enum tn_dtype dtype, int64_t cols)
 {
-    return (size_t)(cols / TN_QUANT_BLOCK) * 1280;
+    return (size_t)(cols / TN_QUANT_BLOCK) * (size_t)code_kernels[dtype].unpacked_block;
 }
 
-static void unpack_panel(const uint8_t *w, int64_t cols, uint8_t *to)
+static void unpack_panel(enum tn_dtype dtype, const uint8_t *w, int64_t cols, uint8_t *to)
 {
-    const __m512i low = _mm512_set1_epi8(0x0f);
-    for (int64_t k = 0; k < cols; k += TN_QUANT_BLOCK, w += 640, to += 1280) {
-        prefetch_block(w, 640);
-        for (int i = 0; i < 4; i++)
-            _mm512_storeu_ps((float *)(void *)to + 16 * i, load_scales(FORM_Q4_1, w, i));
-        for (int i = 0; i < 8; i++) {
-            __m512i v = load_codes(w + 128 + 64 * i);
-            _mm512_storeu_si512((void *)(to + 256 + 64 * i), _mm512_and_si512(v, low));
-            v = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-            _mm512_storeu_si512((void *)(to + 256 + 512 + 64 * i), v);
-        }
-    }
+    code_kernels[dtype].unpack(w, cols, to);
 }
 
-static linear_tile_fn unpacked_function(int tokens)
+static linear_tile_fn unpacked_function(enum tn_dtype dtype, int tokens)
 {
-    return tile_unpacked[tokens - 1];
+    return code_kernels[dtype].unpacked_tiles[tokens - 1];
+}
+
+static bool wants_offsets(const struct tn_panel_form *form)
+{
+    return form->zero != 0 || form->values;
 }
 
 /* Lanes 0..3 of each 128-bit part: the part's sums of a, b, c, d. */
@@ -345,6 +199,39 @@ static void code_offsets(const int8_t *codes, int64_t cols, int tokens, int32_t 
             _mm256_mask_storeu_epi32(to, stored, _mm512_castsi512_si256(sum));
             if (!one)
                 _mm256_mask_storeu_epi32(to + tokens, stored, _mm512_extracti32x8_epi32(sum, 1));
+        }
+    }
+}
+
+/* out [K/16][tokens]: -128 * sum of 16 codes. 8 tokens x 4 groups at a time. */
+static void code_offsets16(const int8_t *codes, int64_t cols, int tokens, int32_t *out)
+{
+    for (int t = 0; t < tokens; t += 8) {
+        const int count = tokens - t < 8 ? tokens - t : 8;
+        const __mmask8 stored = (__mmask8)((1u << count) - 1u);
+        const int8_t *row[8];
+        for (int i = 0; i < 8; i++)
+            row[i] = codes + (t + (i < count ? i : count - 1)) * cols;
+        for (int64_t k = 0; k < cols; k += 2 * TN_QUANT_BLOCK) {
+            int32_t *to = out + k / 16 * tokens + t;
+            __m512i part[8];
+            KN_UNROLL
+            for (int i = 0; i < 8; i++)
+                part[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char)128),
+                                              load_codes((const uint8_t *)row[i] + k));
+            const __m512i p = add_parts(part[0], part[1], part[2], part[3]); /* [group][token] */
+            const __m512i q = add_parts(part[4], part[5], part[6], part[7]);
+            __m512i sum[2] = {
+                _mm512_permutex2var_epi64(p, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), q),
+                _mm512_permutex2var_epi64(p, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), q)};
+            KN_UNROLL
+            for (int i = 0; i < 2; i++) {
+                sum[i] = _mm512_sub_epi32(_mm512_setzero_si512(), sum[i]);
+                _mm256_mask_storeu_epi32(to + 2 * i * tokens, stored,
+                                         _mm512_castsi512_si256(sum[i]));
+                _mm256_mask_storeu_epi32(to + (2 * i + 1) * tokens, stored,
+                                         _mm512_extracti32x8_epi32(sum[i], 1));
+            }
         }
     }
 }

@@ -14,7 +14,7 @@
  * Included once per machine class, after the tile functions. The including file defines:
  *   tile_tokens_max(dtype), tile_function(dtype, tokens, first)   first: weights come from memory
  *   unpack_pays(dtype, tokens), unpack_bytes(cols) of one panel, unpack_panel(),
- *   unpacked_function(tokens), code_offsets()   see struct linear_tile, offset
+ *   unpacked_function(dtype, tokens), code_offsets()   see struct linear_tile, offset
  */
 #ifndef HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
@@ -22,10 +22,11 @@
 #include "kernels/x86/linear_epilogue_tmpl.h"
 #include "kernels/x86/linear_tile_tmpl.h"
 
-/* What tiles need of a chunk's activations beside the codes, [K/32][tokens of the chunk] each. */
+/* What tiles need of a chunk's activations beside the codes, [K/32][tokens of the chunk] each;
+ * those of groups of 16 [K/16][tokens]. */
 struct chunk_scales {
-    float *scales, *sums;
-    int32_t *offset;
+    float *scales, *sums, *sums16;
+    int32_t *offset, *offset16;
     int64_t token; /* first token of the chunk it was made for, -1: none yet */
 };
 
@@ -85,6 +86,26 @@ static struct linear_unit find_unit(const struct op_linear_attrs *attrs, int64_t
                                 (int)(left < attrs->unit_rows ? left : attrs->unit_rows)};
 }
 
+/* What the segments' types ask for beside scales and sums. */
+struct segment_needs {
+    bool offsets, groups_of_16, sums16;
+};
+
+static struct segment_needs needs_of(const struct op_linear_attrs *attrs)
+{
+    struct segment_needs needs = {false, false, false};
+    for (int i = 0; i < attrs->segments; i++) {
+        const struct tn_panel_form *form = tn_panel_form((enum tn_dtype)attrs->segment[i].dtype);
+        if (!form)
+            continue;
+        const bool offsets = wants_offsets(form);
+        needs.offsets |= form->group == 32 && offsets;
+        needs.groups_of_16 |= form->group == 16 && (offsets || form->minimum);
+        needs.sums16 |= form->group == 16 && form->minimum;
+    }
+    return needs;
+}
+
 /* Copies the chunk's scales and sums together and computes the code offsets. */
 static void prepare_chunk(struct linear_run *run, struct linear_chunk chunk)
 {
@@ -101,11 +122,18 @@ static void prepare_chunk(struct linear_run *run, struct linear_chunk chunk)
             to->sums[b * chunk.tokens + t] = sums[t];
         }
     }
-    for (int i = 0; i < run->attrs->segments; i++) {
-        if (run->attrs->segment[i].dtype == TN_Q8_0) {
-            code_offsets(run->a8.codes + chunk.token * cols, cols, chunk.tokens, to->offset);
-            return;
-        }
+    const int8_t *codes = run->a8.codes + chunk.token * cols;
+    const struct segment_needs needs = needs_of(run->attrs);
+    if (needs.offsets)
+        code_offsets(codes, cols, chunk.tokens, to->offset);
+    if (needs.groups_of_16)
+        code_offsets16(codes, cols, chunk.tokens, to->offset16);
+    if (needs.sums16) {
+        for (int64_t g = 0; g < cols / 16; g++)
+            for (int t = 0; t < chunk.tokens; t++)
+                to->sums16[g * chunk.tokens + t] =
+                    to->scales[g / 2 * chunk.tokens + t] *
+                    (float)-(to->offset16[g * chunk.tokens + t] >> 7);
     }
 }
 
@@ -123,6 +151,8 @@ static struct linear_tile chunk_tile(const struct linear_run *run, struct linear
     tile.scales = run->scales.scales;
     tile.sums = run->scales.sums;
     tile.offset = run->scales.offset;
+    tile.sums16 = run->scales.sums16;
+    tile.offset16 = run->scales.offset16;
     tile.ld_scales = chunk.tokens;
     return tile;
 }
@@ -176,7 +206,7 @@ static void run_panel(struct linear_tile tile, enum tn_dtype dtype, struct linea
         const bool first = chunk.token == 0 && g == 0;
         for (int i = 0; i < OP_EPILOGUE_STEPS; i++)
             prefetch_touched(&touch[i], t, tokens);
-        (unpacked ? unpacked_function(tokens) : tile_function(dtype, tokens, first))(&tile);
+        (unpacked ? unpacked_function(dtype, tokens) : tile_function(dtype, tokens, first))(&tile);
         t += tokens;
         tile.out += tokens * tile.ld_out;
         if (coded) {
@@ -184,6 +214,10 @@ static void run_panel(struct linear_tile tile, enum tn_dtype dtype, struct linea
             tile.scales += tokens;
             tile.sums += tokens;
             tile.offset += tokens;
+            if (tile.offset16) {
+                tile.sums16 += tokens;
+                tile.offset16 += tokens;
+            }
         } else {
             tile.x += tokens * tile.ld_x;
         }
@@ -211,13 +245,14 @@ static void unpack_unit(const struct linear_run *run, struct linear_unit unit, i
     if (!is_unpacked(run, index))
         return;
     const int64_t cols = run->attrs->cols;
-    const size_t bytes = tn_panel_bytes((enum tn_dtype)run->attrs->segment[index].dtype, cols);
+    const enum tn_dtype dtype = (enum tn_dtype)run->attrs->segment[index].dtype;
+    const size_t bytes = tn_panel_bytes(dtype, cols);
     const uint8_t *panel = unit_panels(run, index, unit.row);
     uint8_t *to = run->unpacked[paired];
     for (int row = 0; row < unit.rows; row += TN_PANEL_ROWS) {
-        unpack_panel(panel, cols, to);
+        unpack_panel(dtype, panel, cols, to);
         panel += bytes;
-        to += unpack_bytes(cols);
+        to += unpack_bytes(dtype, cols);
     }
 }
 
@@ -230,7 +265,7 @@ static void run_segment(const struct linear_run *run, struct linear_unit unit, i
     const int64_t cols = run->attrs->cols;
     const struct op_segment *segment = &run->attrs->segment[index];
     const enum tn_dtype dtype = (enum tn_dtype)segment->dtype;
-    const size_t bytes = unpacked ? unpack_bytes(cols) : tn_panel_bytes(dtype, cols);
+    const size_t bytes = unpacked ? unpack_bytes(dtype, cols) : tn_panel_bytes(dtype, cols);
     struct linear_tile tile = chunk_tile(run, chunk);
     tile.w = unpacked ? run->unpacked[paired] : unit_panels(run, index, unit.row);
     for (int row = 0; row < unit.rows; row += TN_PANEL_ROWS, tile.w += bytes) {
@@ -286,9 +321,15 @@ static size_t chunk_scales_bytes(const struct op_linear_attrs *attrs)
     return (size_t)(attrs->cols / TN_QUANT_BLOCK) * LINEAR_CHUNK * sizeof(float);
 }
 
+/* One of run->unpacked: of the segment that needs most. */
 static size_t unit_unpack_bytes(const struct op_linear_attrs *attrs)
 {
-    return (size_t)(attrs->unit_rows / TN_PANEL_ROWS) * unpack_bytes(attrs->cols);
+    size_t most = 0;
+    for (int i = 0; i < attrs->segments; i++) {
+        size_t bytes = unpack_bytes((enum tn_dtype)attrs->segment[i].dtype, attrs->cols);
+        most = bytes > most ? bytes : most;
+    }
+    return (size_t)(attrs->unit_rows / TN_PANEL_ROWS) * most;
 }
 
 static size_t linear_scratch_bytes(const void *attributes)
@@ -296,7 +337,8 @@ static size_t linear_scratch_bytes(const void *attributes)
     const struct op_linear_attrs *attrs = attributes;
     size_t bytes = 2 * tile_bytes(attrs);
     if (attrs->input_a8)
-        bytes += 3 * chunk_scales_bytes(attrs) + 2 * unit_unpack_bytes(attrs);
+        bytes += (needs_of(attrs).groups_of_16 ? 7 : 3) * chunk_scales_bytes(attrs) +
+                 2 * unit_unpack_bytes(attrs);
     return bytes;
 }
 
@@ -314,7 +356,13 @@ static enum hasten_status linear_run(const struct kn_call *call, int64_t first, 
         run.scales.scales = (float *)(void *)at;
         run.scales.sums = (float *)(void *)(at + bytes);
         run.scales.offset = (int32_t *)(void *)(at + 2 * bytes);
-        run.unpacked[0] = at + 3 * bytes;
+        at += 3 * bytes;
+        if (needs_of(attrs).groups_of_16) {
+            run.scales.offset16 = (int32_t *)(void *)at;
+            run.scales.sums16 = (float *)(void *)(at + 2 * bytes);
+            at += 4 * bytes;
+        }
+        run.unpacked[0] = at;
         run.unpacked[1] = run.unpacked[0] + unit_unpack_bytes(attrs);
     }
     for (int64_t u = first; u < last; u++)
@@ -377,7 +425,7 @@ static bool linear_accepts(const void *attributes)
         return false;
     for (int i = 0; i < attrs->segments; i++) {
         const struct op_segment *segment = &attrs->segment[i];
-        const bool coded = segment->dtype == TN_Q8_0 || segment->dtype == TN_Q4_1;
+        const bool coded = tn_panel_form((enum tn_dtype)segment->dtype) != NULL;
         const bool plain =
             segment->dtype == TN_F32 || segment->dtype == TN_F16 || segment->dtype == TN_BF16;
         if (segment->layout != TN_LAYOUT_PANEL32 || segment->rows < 1 ||

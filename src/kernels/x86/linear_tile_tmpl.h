@@ -35,7 +35,10 @@ struct linear_tile {
     int64_t ld_x;
     const float *scales;   /* [K/32][ld_scales] */
     const float *sums;     /* [K/32][ld_scales] */
-    const int32_t *offset; /* [K/32][ld_scales]: -128 * sum of codes; Q8_0 on AVX-512 only */
+    const int32_t *offset; /* [K/32][ld_scales]: -128 * sum of codes */
+    /* Of groups of 16, for types that have such; [K/16][ld_scales]. */
+    const int32_t *offset16;
+    const float *sums16; /* scale * sum of codes */
     int64_t ld_scales;
     float *out; /* [tokens][ld_out], 32 features each */
     int64_t ld_out;

@@ -91,6 +91,68 @@ static inline void mt_free_to(int count)
         hs_free(mt_blocks[--mt_block_count].raw);
 }
 
+/* Weights. */
+
+static const enum tn_dtype mt_plain_types[] = {TN_F32, TN_F16, TN_BF16};
+static const enum tn_dtype mt_coded_types[] = {TN_Q8_0,   TN_Q4_1,  TN_Q4_0,  TN_Q5_0, TN_Q5_1,
+                                               TN_IQ4_NL, TN_MXFP4, TN_Q2_K,  TN_Q3_K, TN_Q4_K,
+                                               TN_Q5_K,   TN_Q6_K,  TN_IQ4_XS};
+#define MT_PLAIN_TYPES 3
+#define MT_CODED_TYPES 13
+
+/* cols, rounded up to whole blocks of the type. */
+static inline int64_t mt_whole_blocks(enum tn_dtype dtype, int64_t cols)
+{
+    int64_t block = tn_dtype_info(dtype)->block;
+    return (cols + block - 1) / block * block;
+}
+
+/* A type that a segment of that many columns can have. */
+static inline enum tn_dtype mt_pick_type(bool coded, int64_t cols)
+{
+    enum tn_dtype dtype;
+    do
+        dtype = coded ? MT_PICK(mt_coded_types) : MT_PICK(mt_plain_types);
+    while (cols % tn_dtype_info(dtype)->block != 0);
+    return dtype;
+}
+
+/* A random weight in a layout. */
+static inline uint8_t *mt_weight(enum tn_dtype dtype, enum tn_layout layout, int64_t rows,
+                                 int64_t cols)
+{
+    size_t file_bytes, row_bytes, bytes;
+    CHECK(tn_row_bytes(dtype, cols, &row_bytes));
+    CHECK(tn_weight_bytes(dtype, TN_LAYOUT_ROWS, rows, cols, &file_bytes));
+    CHECK(tn_weight_bytes(dtype, layout, rows, cols, &bytes));
+    uint8_t *weight = mt_alloc(bytes, 0xff);
+    int mark = mt_block_count;
+    uint8_t *file = layout == TN_LAYOUT_ROWS ? weight : mt_alloc(file_bytes, 0);
+    struct kn_random random = {.seed = mt_u64(), .deviation = 0.1f};
+    for (int64_t r = 0; r < rows; r++, random.stream++)
+        CHECK(kn_random_row(dtype, &random, cols, file + (size_t)r * row_bytes));
+    if (layout == TN_LAYOUT_PANEL32)
+        kn_pack_panels(dtype, file, rows, cols, 0, (rows + 31) / 32, weight);
+    mt_free_to(mark);
+    return weight;
+}
+
+/* An activation of random values, f32 or A8. */
+static inline void *mt_activation(bool a8, int64_t rows, int64_t cols)
+{
+    float *x = mt_floats(rows * cols, 2);
+    size_t bytes;
+    if (!a8)
+        return x;
+    CHECK(tn_a8_bytes(rows, cols, &bytes));
+    void *base = mt_alloc(bytes, 0);
+    struct tn_a8 view = tn_a8_view(base, rows, cols);
+    for (int64_t t = 0; t < rows; t++)
+        kn_quantize_row_ref(x + t * cols, cols, view.codes + t * cols, view.scales + t,
+                            view.sums + t, rows);
+    return base;
+}
+
 /* A batch with its pages. */
 
 #define MT_SEQUENCES 8

@@ -125,32 +125,16 @@ TEST(quantize)
     }
 }
 
-/* A random weight in a layout. */
-static void *make_weight(enum tn_dtype dtype, enum tn_layout layout, int64_t rows, int64_t cols)
-{
-    size_t file_bytes, row_bytes, bytes;
-    CHECK(tn_row_bytes(dtype, cols, &row_bytes));
-    CHECK(tn_weight_bytes(dtype, TN_LAYOUT_ROWS, rows, cols, &file_bytes));
-    CHECK(tn_weight_bytes(dtype, layout, rows, cols, &bytes));
-    uint8_t *weight = mt_alloc(bytes, 0xff);
-    int mark = mt_block_count;
-    uint8_t *file = layout == TN_LAYOUT_ROWS ? weight : mt_alloc(file_bytes, 0);
-    float *values = mt_floats(cols, 0);
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t k = 0; k < cols; k++)
-            values[k] = mt_float(0.2f) + (dtype == TN_Q4_1 ? 0.05f : 0.0f);
-        kn_encode_row(dtype, values, cols, file + (size_t)r * row_bytes);
-    }
-    if (layout == TN_LAYOUT_PANEL32)
-        kn_pack_panels(dtype, file, rows, cols, 0, (rows + 31) / 32, weight);
-    mt_free_to(mark);
-    return weight;
-}
+#define PANEL_TYPES (MT_PLAIN_TYPES + MT_CODED_TYPES)
 
-static const enum tn_dtype panel_types[] = {TN_F32, TN_F16, TN_BF16, TN_Q8_0, TN_Q4_1};
+static enum tn_dtype panel_type(int i)
+{
+    return i < MT_PLAIN_TYPES ? mt_plain_types[i] : mt_coded_types[i - MT_PLAIN_TYPES];
+}
 
 static void check_embed(enum tn_dtype dtype, enum tn_layout layout, int t, int n)
 {
+    n = (int)mt_whole_blocks(dtype, n);
     struct op_embed_attrs attrs = {
         .rows = 70, .cols = n, .dtype = (int32_t)dtype, .layout = (int32_t)layout, .scale = 1};
     if (mt_below(2))
@@ -161,7 +145,7 @@ static void check_embed(enum tn_dtype dtype, enum tn_layout layout, int t, int n
     struct mt_case test = row_case(OP_EMBED, &attrs, t);
     test.call.inputs = 2;
     test.call.operand[0] = ids;
-    test.call.operand[1] = make_weight(dtype, layout, 70, n);
+    test.call.operand[1] = mt_weight(dtype, layout, 70, n);
     test.output_bytes[0] = (size_t)t * (size_t)n * 4;
     mt_check(&test);
     mt_free_to(0);
@@ -170,12 +154,10 @@ static void check_embed(enum tn_dtype dtype, enum tn_layout layout, int t, int n
 TEST(embed)
 {
     seed_test(4);
-    for (int i = 0; i < 5; i++) {
-        check_embed(panel_types[i], TN_LAYOUT_ROWS, MT_PICK(row_counts), MT_PICK(feature_counts));
-        check_embed(panel_types[i], TN_LAYOUT_PANEL32, MT_PICK(row_counts),
-                    MT_PICK(feature_counts));
+    for (int i = 0; i < PANEL_TYPES; i++) {
+        check_embed(panel_type(i), TN_LAYOUT_ROWS, MT_PICK(row_counts), MT_PICK(feature_counts));
+        check_embed(panel_type(i), TN_LAYOUT_PANEL32, MT_PICK(row_counts), MT_PICK(feature_counts));
     }
-    check_embed(TN_Q4_0, TN_LAYOUT_ROWS, 5, 96);
 }
 
 /* Batches. */
@@ -407,7 +389,7 @@ static struct op_segment *add_segment(struct linear_build *build, enum tn_dtype 
     segment->dtype = (int32_t)dtype;
     segment->layout = (int32_t)layout;
     segment->rows = rows;
-    segment->weight = add_input(build, make_weight(dtype, layout, rows, build->attrs.cols));
+    segment->weight = add_input(build, mt_weight(dtype, layout, rows, build->attrs.cols));
     return segment;
 }
 
@@ -480,11 +462,9 @@ static void add_append(struct linear_build *build, struct op_segment *segment,
 }
 
 /* Another type that takes the same activations. */
-static enum tn_dtype sibling_type(enum tn_dtype dtype)
+static enum tn_dtype sibling_type(const struct linear_build *build)
 {
-    static const enum tn_dtype plain[] = {TN_F32, TN_F16, TN_BF16};
-    static const enum tn_dtype coded[] = {TN_Q8_0, TN_Q4_1};
-    return tn_dtype_is_quantized(dtype) ? MT_PICK(coded) : MT_PICK(plain);
+    return mt_pick_type(build->attrs.input_a8, build->attrs.cols);
 }
 
 static void build_qkv(struct linear_build *build, enum tn_dtype dtype, enum tn_layout layout)
@@ -501,20 +481,20 @@ static void build_qkv(struct linear_build *build, enum tn_dtype dtype, enum tn_l
     add_rope(build, q, head_dim, dims, table);
     add_store(build, q);
     struct op_segment *k =
-        add_segment(build, sibling_type(dtype), layout, (int64_t)head_dim * kv_heads);
+        add_segment(build, sibling_type(build), layout, (int64_t)head_dim * kv_heads);
     add_rope(build, k, head_dim, dims, table);
     add_append(build, k, OP_EPI_APPEND_K, layer);
     struct op_segment *v =
-        add_segment(build, sibling_type(dtype), layout, (int64_t)head_dim * kv_heads);
+        add_segment(build, sibling_type(build), layout, (int64_t)head_dim * kv_heads);
     add_append(build, v, OP_EPI_APPEND_V, layer);
 }
 
 static void build_many(struct linear_build *build, enum tn_dtype dtype, enum tn_layout layout)
 {
     add_store(build, add_segment(build, dtype, layout, 64));
-    add_glu(build, sibling_type(dtype), layout, 96, OP_EPI_GLU_SILU);
+    add_glu(build, sibling_type(build), layout, 96, OP_EPI_GLU_SILU);
     add_quantize(build, &build->attrs.segment[1]);
-    struct op_segment *last = add_segment(build, sibling_type(dtype), layout, 100);
+    struct op_segment *last = add_segment(build, sibling_type(build), layout, 100);
     add_residual(build, last);
     add_store(build, last);
 }
@@ -581,19 +561,6 @@ static void build_form(struct linear_build *build, enum linear_form form, enum t
     }
 }
 
-static void *make_activation(bool a8, int rows, int cols)
-{
-    float *x = mt_floats((int64_t)rows * cols, 2);
-    if (!a8)
-        return x;
-    uint8_t *base = mt_alloc(a8_bytes(rows, cols), 0);
-    struct tn_a8 view = tn_a8_view(base, rows, cols);
-    for (int64_t r = 0; r < rows; r++)
-        kn_quantize_row_ref(x + r * cols, cols, view.codes + r * cols, view.scales + r,
-                            view.sums + r, rows);
-    return base;
-}
-
 static void check_linear(enum linear_form form, enum tn_dtype dtype, enum tn_layout layout, int t,
                          int cols)
 {
@@ -604,13 +571,14 @@ static void check_linear(enum linear_form form, enum tn_dtype dtype, enum tn_lay
     shape.head_dim = MT_PICK(head_dims);
     mt_make_batch(&pages, &shape);
     build.rows = t;
+    cols = (int)mt_whole_blocks(dtype, cols);
     build.attrs.cols = cols;
     build.attrs.input_a8 = tn_dtype_is_quantized(dtype);
     build.attrs.unit_rows = 32 * (1 + mt_below(4));
     build.test = (struct mt_case){.op = OP_LINEAR, .attrs = &build.attrs, .state_input = -1};
     build.test.call.rows = t;
     build.test.call.batch = &pages.batch;
-    add_input(&build, make_activation(build.attrs.input_a8, t, cols));
+    add_input(&build, mt_activation(build.attrs.input_a8, t, cols));
     add_input(&build, NULL); /* %batch */
     build_form(&build, form, dtype, layout);
     mt_check(&build.test);
@@ -621,11 +589,11 @@ TEST(linear_all_forms)
 {
     seed_test(10);
     for (int round = 0; round < 2; round++) {
-        for (int type = 0; type < 5; type++) {
+        for (int type = 0; type < PANEL_TYPES; type++) {
             for (int form = 0; form < FORM_COUNT; form++) {
-                check_linear((enum linear_form)form, panel_types[type], TN_LAYOUT_PANEL32,
+                check_linear((enum linear_form)form, panel_type(type), TN_LAYOUT_PANEL32,
                              MT_PICK(row_counts), MT_PICK(feature_counts));
-                check_linear((enum linear_form)form, panel_types[type], TN_LAYOUT_ROWS,
+                check_linear((enum linear_form)form, panel_type(type), TN_LAYOUT_ROWS,
                              MT_PICK(row_counts), MT_PICK(feature_counts));
             }
         }
@@ -635,10 +603,10 @@ TEST(linear_all_forms)
 TEST(linear_all_sizes)
 {
     seed_test(11);
-    for (int type = 0; type < 5; type++) {
+    for (int type = 0; type < PANEL_TYPES; type++) {
         FOR_SIZES(t, n)
         {
-            check_linear((enum linear_form)mt_below(FORM_COUNT), panel_types[type],
+            check_linear((enum linear_form)mt_below(FORM_COUNT), panel_type(type),
                          TN_LAYOUT_PANEL32, t, n);
         }
     }

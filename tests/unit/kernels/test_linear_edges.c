@@ -5,9 +5,6 @@
  */
 #include "unit/kernels/match_harness.h"
 
-static const enum tn_dtype coded_types[] = {TN_Q8_0, TN_Q4_1};
-static const enum tn_dtype plain_types[] = {TN_F32, TN_F16, TN_BF16};
-
 static uint8_t *packed(enum tn_dtype dtype, const void *source, int64_t rows, int64_t cols)
 {
     size_t bytes;
@@ -15,35 +12,6 @@ static uint8_t *packed(enum tn_dtype dtype, const void *source, int64_t rows, in
     uint8_t *panels = mt_alloc(bytes, 0xff);
     kn_pack_panels(dtype, source, rows, cols, 0, (rows + 31) / 32, panels);
     return panels;
-}
-
-static uint8_t *random_weight(enum tn_dtype dtype, int64_t rows, int64_t cols)
-{
-    size_t row_bytes;
-    CHECK(tn_row_bytes(dtype, cols, &row_bytes));
-    uint8_t *source = mt_alloc((size_t)rows * row_bytes, 0);
-    float *row = mt_floats(cols, 1);
-    for (int64_t n = 0; n < rows; n++) {
-        for (int64_t k = 0; k < cols; k++)
-            row[k] = mt_float(1);
-        kn_encode_row(dtype, row, cols, source + (size_t)n * row_bytes);
-    }
-    return packed(dtype, source, rows, cols);
-}
-
-static void *random_input(bool a8, int64_t rows, int64_t cols)
-{
-    float *x = mt_floats(rows * cols, 2);
-    size_t bytes;
-    if (!a8)
-        return x;
-    CHECK(tn_a8_bytes(rows, cols, &bytes));
-    void *base = mt_alloc(bytes, 0);
-    struct tn_a8 view = tn_a8_view(base, rows, cols);
-    for (int64_t t = 0; t < rows; t++)
-        kn_quantize_row_ref(x + t * cols, cols, view.codes + t * cols, view.scales + t,
-                            view.sums + t, rows);
-    return base;
 }
 
 static struct op_linear_attrs edge_attrs;
@@ -59,7 +27,7 @@ static void begin(bool a8, int64_t tokens, int64_t cols, int unit_rows)
     edge_case = (struct mt_case){.op = OP_LINEAR, .attrs = &edge_attrs, .state_input = -1};
     edge_case.call.rows = tokens;
     edge_case.call.inputs = 2;
-    edge_case.call.operand[0] = random_input(a8, tokens, cols);
+    edge_case.call.operand[0] = mt_activation(a8, tokens, cols);
 }
 
 /* One more segment, stored as f32. */
@@ -79,8 +47,9 @@ static void add_stored(enum tn_dtype dtype, void *weight, int64_t rows)
 
 static void check_plain(enum tn_dtype dtype, int64_t tokens, int64_t rows, int64_t cols)
 {
+    cols = mt_whole_blocks(dtype, cols);
     begin(tn_dtype_is_quantized(dtype), tokens, cols, 32 * (1 + mt_below(3)));
-    add_stored(dtype, random_weight(dtype, rows, cols), rows);
+    add_stored(dtype, mt_weight(dtype, TN_LAYOUT_PANEL32, rows, cols), rows);
     mt_check(&edge_case);
     mt_free_to(0);
 }
@@ -95,10 +64,10 @@ TEST(every_row_count)
 {
     seed_test(1);
     for (int tokens = 1; tokens <= 40; tokens++) {
-        for (int i = 0; i < 2; i++)
-            check_plain(coded_types[i], tokens, 64, 96);
+        for (int i = 0; i < MT_CODED_TYPES; i++)
+            check_plain(mt_coded_types[i], tokens, 64, 96);
         for (int i = 0; i < 3; i++)
-            check_plain(plain_types[i], tokens, 64, 33);
+            check_plain(mt_plain_types[i], tokens, 64, 33);
     }
 }
 
@@ -107,9 +76,9 @@ TEST(row_counts_around_chunks)
     static const int tokens[] = {47, 48, 49, 50, 71, 72, 73, 95, 96, 97, 120, 145, 200};
     seed_test(2);
     for (int t = 0; t < 13; t++) {
-        for (int i = 0; i < 2; i++)
-            check_plain(coded_types[i], tokens[t], 65, 64);
-        check_plain(plain_types[t % 3], tokens[t], 65, 7);
+        for (int i = 0; i < MT_CODED_TYPES; i++)
+            check_plain(mt_coded_types[i], tokens[t], 65, 64);
+        check_plain(mt_plain_types[t % 3], tokens[t], 65, 7);
     }
 }
 
@@ -119,42 +88,93 @@ TEST(every_tail)
     seed_test(3);
     for (int rows = 1; rows <= 130; rows += rows < 68 ? 1 : 7) {
         const int tokens = 1 + mt_below(9);
-        for (int i = 0; i < 2; i++)
-            check_plain(coded_types[i], tokens, rows, cols[rows % 3]);
-        check_plain(plain_types[rows % 3], tokens, rows, 1 + mt_below(40));
+        for (int i = 0; i < MT_CODED_TYPES; i++)
+            check_plain(mt_coded_types[i], tokens, rows, cols[rows % 3]);
+        check_plain(mt_plain_types[rows % 3], tokens, rows, 1 + mt_below(40));
+    }
+}
+
+/* Bytes of a block that are no codes: up to two f16 scales, or an exponent. */
+struct scale_bytes {
+    enum tn_dtype dtype;
+    int at[2], bytes;
+};
+
+static const struct scale_bytes scale_bytes[] = {
+    {TN_Q4_0, {0, -1}, 2},   {TN_Q4_1, {0, 2}, 2},    {TN_Q5_0, {0, -1}, 2},
+    {TN_Q5_1, {0, 2}, 2},    {TN_Q8_0, {0, -1}, 2},   {TN_Q2_K, {80, 82}, 2},
+    {TN_Q3_K, {108, -1}, 2}, {TN_Q4_K, {0, 2}, 2},    {TN_Q5_K, {0, 2}, 2},
+    {TN_Q6_K, {208, -1}, 2}, {TN_IQ4_NL, {0, -1}, 2}, {TN_IQ4_XS, {0, -1}, 2},
+    {TN_MXFP4, {0, -1}, 1},
+};
+
+/* Overwrites codes (and the integer scales of K types) with one byte or, mixed, with several. */
+static void make_extreme(const struct scale_bytes *scale, int64_t blocks, int mixed, uint8_t *block)
+{
+    static const uint8_t bytes[] = {0xff, 0x00, 0x80, 0x7f, 0x81, 0xf0, 0x0f};
+    const int block_bytes = tn_dtype_info(scale->dtype)->block_bytes;
+    for (int64_t b = 0; b < blocks; b++, block += block_bytes) {
+        for (int i = 0; i < block_bytes; i++) {
+            bool keep = false;
+            for (int s = 0; s < 2; s++)
+                keep |= scale->at[s] >= 0 && i >= scale->at[s] && i < scale->at[s] + scale->bytes;
+            if (!keep)
+                block[i] = mixed < 4 ? bytes[mixed] : MT_PICK(bytes);
+        }
     }
 }
 
 /* Codes at both ends of their range: sums reach their bounds, products of -128 are exact. */
 TEST(extreme_codes)
 {
-    enum { ROWS = 40, COLS = 96, TOKENS = 30 };
-    static const uint8_t q8_bytes[] = {0x80, 0x7f, 0x81, 0xff, 0x00};
-    static const uint8_t q4_bytes[] = {0xff, 0x00, 0xf0, 0x0f, 0x7f};
+    enum { ROWS = 40, COLS = 256, TOKENS = 30 };
     static const int8_t a_codes[] = {127, -127, 0, 1, 127};
     seed_test(4);
-    for (int round = 0; round < 100; round++) {
-        const enum tn_dtype dtype = coded_types[round % 2];
-        const int block_bytes = tn_dtype_info(dtype)->block_bytes, tokens = 1 + mt_below(TOKENS);
-        const int header = dtype == TN_Q8_0 ? 2 : 4, blocks = ROWS * COLS / 32;
-        const int mixed = round / 2 % 3; /* 0, 1: one value everywhere */
+    for (int round = 0; round < MT_CODED_TYPES * 30; round++) {
+        const struct scale_bytes *scale = &scale_bytes[round % MT_CODED_TYPES];
+        const struct kn_random random = {mt_u64(), 0, 0.1f};
+        const int tokens = 1 + mt_below(TOKENS), mixed = round / MT_CODED_TYPES % 6;
         begin(true, tokens, COLS, 32);
-        uint8_t *source = mt_alloc((size_t)(blocks * block_bytes), 0);
-        for (int b = 0; b < blocks * block_bytes; b++) {
-            const int pick = mixed == 2 ? mt_below(5) : mixed;
-            source[b] = dtype == TN_Q8_0 ? q8_bytes[pick] : q4_bytes[pick];
-        }
-        for (int b = 0; b < blocks; b++) {
-            for (int h = 0; h < header; h += 2) {
-                const uint16_t scale = tn_f32_to_f16(mt_float(1));
-                memcpy(source + b * block_bytes + h, &scale, 2);
-            }
-        }
+        size_t bytes;
+        CHECK(tn_weight_bytes(scale->dtype, TN_LAYOUT_ROWS, ROWS, COLS, &bytes));
+        uint8_t *source = mt_alloc(bytes, 0);
+        CHECK(kn_random_row(scale->dtype, &random, ROWS * COLS, source));
+        make_extreme(scale, ROWS * COLS / tn_dtype_info(scale->dtype)->block, mixed, source);
         struct tn_a8 view = tn_a8_view(edge_case.call.operand[0], tokens, COLS);
         const int same = mt_below(2);
         for (int i = 0; i < tokens * COLS; i++)
-            view.codes[i] = mt_below(3) && mixed == 2 ? MT_PICK(a_codes) : a_codes[same];
-        add_stored(dtype, packed(dtype, source, ROWS, COLS), ROWS);
+            view.codes[i] = mt_below(3) && mixed == 4 ? MT_PICK(a_codes) : a_codes[same];
+        add_stored(scale->dtype, packed(scale->dtype, source, ROWS, COLS), ROWS);
+        mt_check(&edge_case);
+        mt_free_to(0);
+    }
+}
+
+/* Scales at the ends of f32 and f16: subnormal, zero, largest. */
+TEST(extreme_scales)
+{
+    enum { ROWS = 40, COLS = 256 };
+    static const uint8_t exponents[] = {0, 1, 2, 3, 127, 200, 240};
+    static const uint16_t halves[] = {0x0000, 0x8000, 0x0001, 0x83ff, 0x0400, 0x7bff, 0xfbff};
+    seed_test(8);
+    for (int round = 0; round < MT_CODED_TYPES * 6; round++) {
+        const struct scale_bytes *scale = &scale_bytes[round % MT_CODED_TYPES];
+        const int block_bytes = tn_dtype_info(scale->dtype)->block_bytes;
+        const struct kn_random random = {mt_u64(), 0, 0.1f};
+        begin(true, 1 + mt_below(30), COLS, 32);
+        uint8_t *source = mt_alloc((size_t)(ROWS * COLS) * 2, 0);
+        CHECK(kn_random_row(scale->dtype, &random, ROWS * COLS, source));
+        for (int b = 0; b < ROWS * COLS / tn_dtype_info(scale->dtype)->block; b++) {
+            for (int s = 0; s < 2 && scale->at[s] >= 0; s++) {
+                uint8_t *at = source + b * block_bytes + scale->at[s];
+                const uint16_t half = MT_PICK(halves);
+                if (scale->bytes == 1)
+                    *at = MT_PICK(exponents);
+                else
+                    memcpy(at, &half, 2);
+            }
+        }
+        add_stored(scale->dtype, packed(scale->dtype, source, ROWS, COLS), ROWS);
         mt_check(&edge_case);
         mt_free_to(0);
     }
@@ -163,16 +183,19 @@ TEST(extreme_codes)
 /* A faulty block (scale NaN) spoils its own row and no other. */
 TEST(fault_stays_in_its_row)
 {
-    enum { ROWS = 64, COLS = 64, TOKENS = 26, BAD = 17 };
+    enum { ROWS = 64, COLS = 256, TOKENS = 26, BAD = 17 };
     seed_test(5);
     for (int i = 0; i < kn_count(); i++) {
         const struct kn_kernel *kernel = kn_at(i);
-        for (int type = 0; type < 2; type++) {
+        if (kernel->op != OP_LINEAR || kernel->cpu_class > hs_cpu_get()->best)
+            continue;
+        for (int type = 0; type < MT_CODED_TYPES; type++) {
+            const enum tn_dtype dtype = mt_coded_types[type];
             begin(true, TOKENS, COLS, 64);
             struct tn_a8 view = tn_a8_view(edge_case.call.operand[0], TOKENS, COLS);
             view.scales[TOKENS + BAD] = view.sums[TOKENS + BAD] = NAN;
-            add_stored(coded_types[type], random_weight(coded_types[type], ROWS, COLS), ROWS);
-            if (kernel->op == OP_LINEAR && kernel->cpu_class <= hs_cpu_get()->best) {
+            add_stored(dtype, mt_weight(dtype, TN_LAYOUT_PANEL32, ROWS, COLS), ROWS);
+            if (kernel->accepts(&edge_attrs)) {
                 struct mt_result result;
                 mt_run(kernel, &edge_case, &result);
                 const float *out = (const float *)(const void *)result.output[0];
@@ -189,13 +212,13 @@ TEST(many_segments_of_mixed_types)
     seed_test(6);
     for (int round = 0; round < 60; round++) {
         const bool a8 = round % 2;
-        begin(a8, 1 + mt_below(60), a8 ? 32 * (1 + mt_below(9)) : 1 + mt_below(100),
-              32 * (1 + mt_below(3)));
+        const int cols = mt_below(2) ? 256 : a8 ? 32 * (1 + mt_below(9)) : 1 + mt_below(100);
+        begin(a8, 1 + mt_below(60), cols, 32 * (1 + mt_below(3)));
         const int segments = 1 + mt_below(OP_LINEAR_SEGMENTS);
         for (int s = 0; s < segments; s++) {
-            const enum tn_dtype dtype = a8 ? MT_PICK(coded_types) : MT_PICK(plain_types);
+            const enum tn_dtype dtype = mt_pick_type(a8, edge_attrs.cols);
             const int rows = 1 + mt_below(150);
-            add_stored(dtype, random_weight(dtype, rows, edge_attrs.cols), rows);
+            add_stored(dtype, mt_weight(dtype, TN_LAYOUT_PANEL32, rows, edge_attrs.cols), rows);
         }
         mt_check(&edge_case);
         mt_free_to(0);
@@ -217,11 +240,13 @@ TEST(glu_of_mixed_types)
 {
     seed_test(7);
     for (int round = 0; round < 60; round++) {
-        begin(true, 1 + mt_below(110), 32 * (1 + mt_below(5)), 32 * (1 + mt_below(3)));
+        const int cols = mt_below(2) ? 256 : 32 * (1 + mt_below(5));
+        begin(true, 1 + mt_below(110), cols, 32 * (1 + mt_below(3)));
         const int rows = 1 + mt_below(150);
-        const enum tn_dtype gate = MT_PICK(coded_types), up = MT_PICK(coded_types);
+        const enum tn_dtype gate = mt_pick_type(true, edge_attrs.cols);
+        const enum tn_dtype up = mt_pick_type(true, edge_attrs.cols);
         enlarge_input(edge_case.call.rows, round % 3 ? 1.0f : 30.0f);
-        add_stored(gate, random_weight(gate, rows, edge_attrs.cols), rows);
+        add_stored(gate, mt_weight(gate, TN_LAYOUT_PANEL32, rows, edge_attrs.cols), rows);
         struct op_segment *first = &edge_attrs.segment[0], *second = first + 1;
         first->steps[1] = first->steps[0];
         first->steps[0] =
@@ -232,7 +257,8 @@ TEST(glu_of_mixed_types)
         second->weight = edge_case.call.inputs++;
         second->steps[0] = (struct op_epilogue_step){OP_EPI_PAIRED, -1, -1, 0};
         edge_attrs.segments = 2;
-        edge_case.call.operand[second->weight] = random_weight(up, rows, edge_attrs.cols);
+        edge_case.call.operand[second->weight] =
+            mt_weight(up, TN_LAYOUT_PANEL32, rows, edge_attrs.cols);
         mt_check(&edge_case);
         mt_free_to(0);
     }

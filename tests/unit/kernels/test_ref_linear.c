@@ -108,6 +108,92 @@ TEST(integers_are_exact_in_every_type_and_layout)
     }
 }
 
+/* out of the reference for a weight in a layout. */
+static float *run_layout(enum tn_dtype dtype, enum tn_layout layout, void *weight, void *input)
+{
+    start(512, 50, dtype);
+    attrs.segment[0].layout = (int32_t)layout;
+    set_step(0, 0, OP_EPI_STORE, -1, 0, 0);
+    call.operand[0] = input;
+    call.operand[2] = weight;
+    call.operand[3] = mt_floats(ROWS * 50, 0);
+    run_call();
+    return call.operand[3];
+}
+
+/* Against double sums of what kn_decode_row says the weights are: the chain's rounding only. */
+static void check_sums(enum tn_dtype dtype, const uint8_t *file, void *input, const float *out)
+{
+    struct tn_a8 a8 = tn_a8_view(input, ROWS, 512);
+    size_t row_bytes;
+    float w[512];
+    CHECK(tn_row_bytes(dtype, 512, &row_bytes));
+    for (int n = 0; n < 50; n++) {
+        kn_decode_row(dtype, file + (size_t)n * row_bytes, 512, w);
+        for (int t = 0; t < ROWS; t++) {
+            double sum = 0, size = 0;
+            for (int k = 0; k < 512; k++) {
+                double x = (double)a8.scales[k / 32 * ROWS + t] * a8.codes[t * 512 + k];
+                sum += (double)w[k] * x;
+                size += fabs((double)w[k] * x);
+            }
+            if (!(fabs((double)out[t * 50 + n] - sum) <= 1e-5 * size))
+                TEST_FAIL("%s: row %d feature %d is %a, expected %a", tn_dtype_info(dtype)->name, t,
+                          n, (double)out[t * 50 + n], sum);
+        }
+    }
+}
+
+TEST(every_coded_type_in_both_layouts)
+{
+    mt_state = test_seed(22);
+    for (int i = 0; i < MT_CODED_TYPES; i++) {
+        const enum tn_dtype dtype = mt_coded_types[i];
+        uint8_t *file = mt_weight(dtype, TN_LAYOUT_ROWS, 50, 512);
+        size_t bytes;
+        CHECK(tn_weight_bytes(dtype, TN_LAYOUT_PANEL32, 50, 512, &bytes));
+        uint8_t *panels = mt_alloc(bytes, 0xff);
+        kn_pack_panels(dtype, file, 50, 512, 0, 2, panels);
+        void *input = mt_activation(true, ROWS, 512);
+        const float *rows_out = run_layout(dtype, TN_LAYOUT_ROWS, file, input);
+        const float *panel_out = run_layout(dtype, TN_LAYOUT_PANEL32, panels, input);
+        CHECK(memcmp(rows_out, panel_out, ROWS * 50 * sizeof(float)) == 0);
+        check_sums(dtype, file, input, rows_out);
+        mt_free_to(0);
+    }
+}
+
+/* The order of a chain with groups of 16 and minimums, written out: q2_k, one block. */
+TEST(chain_of_sixteens)
+{
+    uint8_t *block = mt_weight(TN_Q2_K, TN_LAYOUT_ROWS, 1, 256);
+    start(256, 1, TN_Q2_K);
+    set_step(0, 0, OP_EPI_STORE, -1, 0, 0);
+    call.operand[0] = mt_activation(true, ROWS, 256);
+    call.operand[2] = block;
+    call.operand[3] = mt_floats(ROWS, 0);
+    run_call();
+    struct tn_a8 a8 = tn_a8_view(call.operand[0], ROWS, 256);
+    float d = tn_f16_to_f32((uint16_t)(block[80] | block[81] << 8));
+    float dmin = tn_f16_to_f32((uint16_t)(block[82] | block[83] << 8));
+    for (int t = 0; t < ROWS; t++) {
+        float acc = 0;
+        for (int g = 0; g < 16; g++) {
+            int isum = 0, sum = 0;
+            for (int k = 16 * g; k < 16 * g + 16; k++) {
+                int code = block[16 + k / 128 * 32 + k % 32] >> (k / 32 % 4 * 2) & 3;
+                isum += code * a8.codes[t * 256 + k];
+                sum += a8.codes[t * 256 + k];
+            }
+            float scale = a8.scales[g / 2 * ROWS + t];
+            acc = fmaf((float)isum, (d * (float)(block[g] & 15)) * scale, acc);
+            acc = fmaf(-(dmin * (float)(block[g] >> 4)), scale * (float)sum, acc);
+        }
+        CHECK(((const float *)call.operand[3])[t] == acc);
+    }
+    mt_free_to(0);
+}
+
 /* The chain of one element, written out. */
 TEST(float_chain)
 {
@@ -227,6 +313,12 @@ TEST(wrong_attributes_are_refused)
     set_step(0, 0, OP_EPI_GLU_SILU, -1, -1, 0); /* no paired segment */
     set_step(0, 1, OP_EPI_STORE, -1, 0, 0);
     CHECK(kn_find(OP_LINEAR, &attrs, HS_CPU_CLASS_REF) == NULL);
+    attrs = good;
+    attrs.input_a8 = 1;
+    attrs.segment[0].dtype = TN_Q8_0;
+    CHECK(kn_find(OP_LINEAR, &attrs, HS_CPU_CLASS_REF) != NULL);
+    attrs.segment[0].dtype = TN_Q6_K; /* 32 columns are no whole block */
+    CHECK(kn_find(OP_LINEAR, &attrs, HS_CPU_CLASS_AVX512VNNI) == NULL);
     attrs = good;
     attrs.segment[0].dtype = TN_I32;
     CHECK(kn_find(OP_LINEAR, &attrs, HS_CPU_CLASS_AVX512VNNI) == NULL);

@@ -78,14 +78,6 @@ TEST(codecs_equal_gguf_package)
     hs_file_unmap(&map);
 }
 
-static uint64_t state = 7;
-
-static float random_float(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (float)((double)(state >> 11) * 0x1p-52 - 1.0);
-}
-
 static void check_panels(enum tn_dtype dtype, int64_t rows, int64_t cols)
 {
     size_t file_bytes, packed_bytes, row_bytes;
@@ -95,20 +87,20 @@ static void check_panels(enum tn_dtype dtype, int64_t rows, int64_t cols)
     uint8_t *file = hs_alloc(file_bytes), *packed = hs_alloc(packed_bytes);
     float *values = hs_alloc((size_t)cols * 4), *again = hs_alloc((size_t)cols * 4);
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t k = 0; k < cols; k++)
-            values[k] = random_float();
-        kn_encode_row(dtype, values, cols, file + (size_t)r * row_bytes);
+        const struct kn_random random = {7, (uint64_t)r, 0.5f};
+        CHECK(kn_random_row(dtype, &random, cols, file + (size_t)r * row_bytes));
     }
     memset(packed, 0xee, packed_bytes);
     int64_t panels = (rows + 31) / 32;
     for (int64_t p = panels - 1; p >= 0; p--) /* panels are independent */
         kn_pack_panels(dtype, file, rows, cols, p, p + 1, packed);
     for (int64_t r = 0; r < panels * 32; r++) {
-        if (r < rows)
-            kn_decode_row(dtype, file + (size_t)r * row_bytes, cols, values);
-        else
-            memset(values, 0, (size_t)cols * 4); /* rows beyond the matrix */
         kn_decode_panel_row(dtype, packed, cols, r, again);
+        for (int64_t k = 0; k < cols && r >= rows; k++)
+            CHECK(again[k] == 0.0f); /* rows beyond the matrix */
+        if (r >= rows)
+            continue;
+        kn_decode_row(dtype, file + (size_t)r * row_bytes, cols, values);
         CHECK(memcmp(values, again, (size_t)cols * 4) == 0);
     }
     hs_free(file);
@@ -119,14 +111,50 @@ static void check_panels(enum tn_dtype dtype, int64_t rows, int64_t cols)
 
 TEST(panels_hold_the_rows)
 {
-    static const enum tn_dtype types[] = {TN_F32, TN_F16, TN_BF16, TN_Q8_0, TN_Q4_1};
-    for (int i = 0; i < 5; i++) {
-        CHECK(kn_can_pack(types[i]));
-        check_panels(types[i], 64, 96);
-        check_panels(types[i], 33, 32);
-        check_panels(types[i], 1, 64);
+    int packable = 0;
+    for (int i = 0; i < TN_DTYPE_COUNT; i++) {
+        const enum tn_dtype dtype = (enum tn_dtype)i;
+        const int64_t block = tn_dtype_info(dtype)->block;
+        CHECK_INT(kn_can_pack(dtype), kn_can_decode(dtype));
+        if (!kn_can_pack(dtype))
+            continue;
+        packable++;
+        check_panels(dtype, 64, block == 256 ? 768 : 96);
+        check_panels(dtype, 33, block == 256 ? 256 : 32);
+        check_panels(dtype, 1, block == 256 ? 512 : 64);
     }
-    CHECK(!kn_can_pack(TN_Q6_K) && !kn_can_pack(TN_I32) && !kn_can_pack(TN_A8));
+    CHECK_INT(packable, 16);
+    CHECK(!kn_can_pack(TN_I32) && !kn_can_pack(TN_A8));
+}
+
+/* Random rows: the same for the same stream, other for others, finite, of the size asked for. */
+TEST(random_rows)
+{
+    enum { COLS = 4096 };
+    static float values[COLS];
+    static uint8_t row[COLS * 4], again[COLS * 4];
+    for (int i = 0; i < TN_DTYPE_COUNT; i++) {
+        const enum tn_dtype dtype = (enum tn_dtype)i;
+        const struct kn_random random = {3, 5, 0.02f}, other = {3, 6, 0.02f};
+        double sum = 0, squares = 0;
+        CHECK_INT(kn_random_row(dtype, &random, COLS, row), kn_can_decode(dtype));
+        if (!kn_can_decode(dtype))
+            continue;
+        size_t bytes;
+        CHECK(tn_row_bytes(dtype, COLS, &bytes));
+        CHECK(kn_random_row(dtype, &random, COLS, again) && memcmp(row, again, bytes) == 0);
+        CHECK(kn_random_row(dtype, &other, COLS, again) && memcmp(row, again, bytes) != 0);
+        kn_decode_row(dtype, row, COLS, values);
+        for (int k = 0; k < COLS; k++) {
+            sum += (double)values[k];
+            squares += (double)values[k] * (double)values[k];
+        }
+        double deviation = sqrt(squares / COLS);
+        if (!(deviation > 0.015 && deviation < 0.027 && fabs(sum / COLS) < 0.004))
+            TEST_FAIL("%s: deviation %g, mean %g", tn_dtype_info(dtype)->name, deviation,
+                      sum / COLS);
+    }
+    CHECK(!kn_random_row(TN_Q6_K, &(struct kn_random){1, 1, 1}, 128, row));
 }
 
 /* The byte order that layout.h states, independent of kn_decode_panel_row. */

@@ -78,11 +78,28 @@ TEST(weight_sizes)
     CHECK_INT(tn_panel_bytes(TN_Q4_1, 64), 1280);
     CHECK_INT(tn_panel_bytes(TN_Q8_0, 32), 1088);
     CHECK_INT(tn_panel_bytes(TN_F16, 10), 640);
-    CHECK_INT(tn_panel_bytes(TN_Q6_K, 256), 0);
+    CHECK_INT(tn_panel_bytes(TN_Q4_0, 32), 576);
+    CHECK_INT(tn_panel_bytes(TN_MXFP4, 32), 640);
+    CHECK_INT(tn_panel_bytes(TN_Q5_1, 32), 1152);
+    CHECK_INT(tn_panel_bytes(TN_Q2_K, 256), 128 + 8 * 640);
+    CHECK_INT(tn_panel_bytes(TN_Q3_K, 256), 64 + 8 * 576);
+    CHECK_INT(tn_panel_bytes(TN_Q4_K, 512), 2 * (128 + 8 * 576));
+    CHECK_INT(tn_panel_bytes(TN_Q5_K, 256), 128 + 8 * 1088);
+    CHECK_INT(tn_panel_bytes(TN_Q6_K, 256), 64 + 8 * 1088);
+    CHECK_INT(tn_panel_bytes(TN_IQ4_XS, 256), 64 + 8 * 576);
+    CHECK_INT(tn_panel_bytes(TN_Q6_K, 128), 0);
+    CHECK_INT(tn_panel_bytes(TN_I32, 256), 0);
     CHECK_INT(tn_panel_bytes(TN_Q4_1, 33), 0);
     CHECK(tn_weight_bytes(TN_Q4_1, TN_LAYOUT_PANEL32, 33, 64, &bytes) && bytes == 2560);
     CHECK(tn_weight_bytes(TN_Q4_1, TN_LAYOUT_ROWS, 33, 64, &bytes) && bytes == 1320);
-    CHECK(!tn_weight_bytes(TN_Q6_K, TN_LAYOUT_PANEL32, 32, 256, &bytes));
+    CHECK(!tn_weight_bytes(TN_Q6_K, TN_LAYOUT_PANEL32, 32, 128, &bytes));
+    CHECK(!tn_weight_bytes(TN_I8, TN_LAYOUT_PANEL32, 32, 256, &bytes));
+    for (int i = 0; i < TN_DTYPE_COUNT; i++) { /* every coded type has a form of whole lines */
+        const struct tn_panel_form *form = tn_panel_form((enum tn_dtype)i);
+        CHECK_INT(form != NULL, tn_dtype_is_quantized((enum tn_dtype)i));
+        CHECK_INT(tn_panel_bytes((enum tn_dtype)i, 256) % 64, 0);
+        CHECK(!form || form->k_block == tn_dtype_info((enum tn_dtype)i)->block);
+    }
     CHECK(!tn_weight_bytes(TN_F32, TN_LAYOUT_ROWS, INT64_MAX, 8, &bytes));
     CHECK(!tn_weight_bytes(TN_F32, TN_LAYOUT_PANEL32, INT64_MAX, 8, &bytes));
     CHECK(!tn_weight_bytes(TN_F32, TN_LAYOUT_ROWS, -1, 8, &bytes));

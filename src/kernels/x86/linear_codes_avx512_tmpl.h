@@ -1,0 +1,298 @@
+/*
+ * linear, coded weights on AVX-512 VNNI: one tile for every packed form.
+ *
+ * vpdpbusd multiplies unsigned weight codes with signed activation codes; a dword lane is one
+ * feature, the activation dword is broadcast. Panels store code + zero, so sums of forms with a
+ * zero start at -zero * sum(activation codes); tables give value + 128 by vpshufb. The integer sum
+ * of a group (32 k, or 16) is exact and goes into the float chain of NUMERICS.md. Scales of K
+ * types are an f16 times an int8, which is exact in f32.
+ *
+ * Every field of a form is a compile-time constant of the tile function it is inlined into.
+ */
+#ifndef HASTEN_KERNELS_X86_LINEAR_CODES_AVX512_TMPL_H
+#define HASTEN_KERNELS_X86_LINEAR_CODES_AVX512_TMPL_H
+
+#include "kernels/x86/linear_forms_tmpl.h"
+#include "kernels/x86/linear_tile_tmpl.h"
+
+#define PREFETCH_BYTES 4096
+
+V16_INLINE __m512i broadcast_codes(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+
+V16_INLINE __m512i load_codes(const uint8_t *p)
+{
+    return _mm512_loadu_si512((const void *)p);
+}
+
+/* Rows t of x: three per base pointer, so that they are addressing modes and not 6 pointers. */
+struct code_rows {
+    const int8_t *base[2];
+    int64_t ld;
+};
+
+V16_INLINE const int8_t *code_row(const struct code_rows *x, int t)
+{
+    return x->base[t / 3] + t % 3 * x->ld;
+}
+
+/* sum += codes of vectors w0 (features 0..15), w1 (16..31) times activations k..k+3. */
+V16_INLINE void dot_dword(__m512i w0, __m512i w1, const struct code_rows *x, int k, int tokens,
+                          __m512i sum[6][2])
+{
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        __m512i a = broadcast_codes(code_row(x, t) + k);
+        sum[t][0] = _mm512_dpbusd_epi32(sum[t][0], w0, a);
+        sum[t][1] = _mm512_dpbusd_epi32(sum[t][1], w1, a);
+    }
+}
+
+/* 8-bit weights: group g of `group` k. */
+V16_INLINE void dot_bytes(const uint8_t *w, int group, int g, const struct code_rows *x, int tokens,
+                          __m512i sum[6][2])
+{
+    KN_UNROLL
+    for (int i = 0; i < group / 4; i++) {
+        const int j = g * 4 + i;
+        dot_dword(load_codes(w + 128 * j), load_codes(w + 128 * j + 64), x, 4 * j, tokens, sum);
+    }
+}
+
+/* The low or the high nibbles of a vector as codes. */
+V16_INLINE __m512i nibbles(const struct code_form *form, __m512i v, bool high, __m512i table)
+{
+    const __m512i low = _mm512_set1_epi8(0x0f);
+    v = _mm512_and_si512(high ? _mm512_srli_epi16(v, 4) : v, low);
+    return form->values ? _mm512_shuffle_epi8(table, v) : v;
+}
+
+/* The low nibbles of all vectors (k 0..15 of the block) or the high ones (k 16..31). */
+V16_INLINE void dot_nibbles(const struct code_form *form, const uint8_t *w, bool high,
+                            __m512i table, const struct code_rows *x, int tokens, __m512i sum[6][2])
+{
+    KN_UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m512i w0 = nibbles(form, load_codes(w + 128 * j), high, table);
+        __m512i w1 = nibbles(form, load_codes(w + 128 * j + 64), high, table);
+        dot_dword(w0, w1, x, 4 * j + (high ? 16 : 0), tokens, sum);
+    }
+}
+
+/* Both, from one load of each vector. */
+V16_INLINE void dot_nibbles_both(const struct code_form *form, const uint8_t *w, __m512i table,
+                                 const struct code_rows *x, int tokens, __m512i sum[6][2])
+{
+    KN_UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m512i v0 = load_codes(w + 128 * j), v1 = load_codes(w + 128 * j + 64);
+        dot_dword(nibbles(form, v0, false, table), nibbles(form, v1, false, table), x, 4 * j,
+                  tokens, sum);
+        dot_dword(nibbles(form, v0, true, table), nibbles(form, v1, true, table), x, 4 * j + 16,
+                  tokens, sum);
+    }
+}
+
+/* For few tokens: high nibbles stay where they are (x 16) and the sum is shifted once, which saves
+ * a shift per vector. Starts at 0. */
+V16_INLINE void dot_high_few(const uint8_t *w, const struct code_rows *x, int tokens,
+                             __m512i sum[6][2])
+{
+    const __m512i mask = _mm512_set1_epi8((char)0xf0);
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++)
+        sum[t][0] = sum[t][1] = _mm512_setzero_si512();
+    KN_UNROLL
+    for (int j = 0; j < 4; j++)
+        dot_dword(_mm512_and_si512(load_codes(w + 128 * j), mask),
+                  _mm512_and_si512(load_codes(w + 128 * j + 64), mask), x, 4 * j + 16, tokens, sum);
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        sum[t][0] = _mm512_srai_epi32(sum[t][0], 4);
+        sum[t][1] = _mm512_srai_epi32(sum[t][1], 4);
+    }
+}
+
+/* -zero * sum(activation codes), from -128 * sum. */
+V16_INLINE __m512i sum_start(const struct code_form *form, const int32_t *offset, int t)
+{
+    if (form->values || form->zero == 128)
+        return _mm512_set1_epi32(offset[t]);
+    if (form->zero == 8)
+        return _mm512_set1_epi32(offset[t] >> 4);
+    if (form->zero == 4)
+        return _mm512_set1_epi32(offset[t] >> 5);
+    return _mm512_setzero_si512();
+}
+
+/* Integer sums of group g of one block: exact, so any order of the products will do. */
+V16_INLINE void dot_group(const struct code_form *form, const uint8_t *w, int g, __m512i table,
+                          const struct code_rows *x, int tokens, const int32_t *offset,
+                          __m512i sum[6][2])
+{
+    const bool few =
+        form->bits == 4 && !form->values && tokens <= 3 && (g == 1 || form->group == 32);
+    const bool starts = form->values || form->zero != 0;
+    if (few)
+        dot_high_few(w, x, tokens, sum);
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        const __m512i start = sum_start(form, offset, t);
+        if (!few)
+            sum[t][0] = sum[t][1] = start;
+        else if (starts) {
+            sum[t][0] = _mm512_add_epi32(sum[t][0], start);
+            sum[t][1] = _mm512_add_epi32(sum[t][1], start);
+        }
+    }
+    if (form->bits == 8)
+        dot_bytes(w, form->group, g, x, tokens, sum);
+    else if (few && form->group == 32)
+        dot_nibbles(form, w, false, table, x, tokens, sum);
+    else if (form->group == 32)
+        dot_nibbles_both(form, w, table, x, tokens, sum);
+    else if (!few)
+        dot_nibbles(form, w, g == 1, table, x, tokens, sum);
+}
+
+/* 16 scales (field 0) or minimums (field 1) of group g, features 16 h..16 h + 15. */
+V16_INLINE __m512 load_scales(const struct code_form *form, const uint8_t *header,
+                              const uint8_t *block, int field, int g, int h)
+{
+    const int groups = 32 / form->group, place = field * groups + g;
+    if (form->scale == TN_SCALE_F32)
+        return _mm512_loadu_ps((const float *)(const void *)block + 32 * place + 16 * h);
+    if (form->scale == TN_SCALE_F16)
+        return v16_load_f16((const uint16_t *)(const void *)block + 32 * place + 16 * h);
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(block + 32 * place) + h);
+    const __m512i codes = field ? _mm512_cvtepu8_epi32(bytes) : _mm512_cvtepi8_epi32(bytes);
+    return _mm512_mul_ps(v16_load_f16((const uint16_t *)(const void *)header + 32 * field + 16 * h),
+                         _mm512_cvtepi32_ps(codes));
+}
+
+/* acc = fma(isum, d_w * d_a, acc), then with minimums acc = fma(m_w, sum_a, acc). */
+V16_INLINE void add_group(const struct code_form *form, const uint8_t *header, const uint8_t *block,
+                          int g, const float *scales, const float *sums, int tokens,
+                          __m512i sum[6][2], __m512 acc[6][2])
+{
+    KN_UNROLL
+    for (int h = 0; h < 2; h++) {
+        const __m512 d = load_scales(form, header, block, 0, g, h);
+        KN_UNROLL
+        for (int t = 0; t < tokens; t++) {
+            __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(scales[t]));
+            acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[t][h]), scale, acc[t][h]);
+        }
+    }
+    if (!form->minimum)
+        return;
+    KN_UNROLL
+    for (int h = 0; h < 2; h++) {
+        const __m512 m = load_scales(form, header, block, 1, g, h);
+        KN_UNROLL
+        for (int t = 0; t < tokens; t++) {
+            const __m512 a = _mm512_set1_ps(sums[t]);
+            acc[t][h] = form->scale == TN_SCALE_SUPER ? _mm512_fnmadd_ps(m, a, acc[t][h])
+                                                      : _mm512_fmadd_ps(m, a, acc[t][h]);
+        }
+    }
+}
+
+V16_INLINE void prefetch_block(const uint8_t *w, int bytes)
+{
+    KN_UNROLL
+    for (int i = 0; i < bytes / 64; i++)
+        _mm_prefetch((const char *)w + PREFETCH_BYTES + 64 * i, _MM_HINT_T0);
+}
+
+/* value + 128 of the 16 codes of a table type, in every 128-bit part. */
+V16_INLINE __m512i code_table(const struct code_form *form)
+{
+    if (!form->values)
+        return _mm512_setzero_si512();
+    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)form->values);
+    return _mm512_broadcast_i32x4(_mm_xor_si128(values, _mm_set1_epi8((char)0x80)));
+}
+
+V16_INLINE void code_tile(const struct linear_tile *tile, const struct code_form *form, int tokens,
+                          bool prefetch)
+{
+    const int groups = 32 / form->group;
+    const uint8_t *w = tile->w;
+    const float *scales = tile->scales, *sums = groups == 2 ? tile->sums16 : tile->sums;
+    const int32_t *offset = groups == 2 ? tile->offset16 : tile->offset;
+    const __m512i table = code_table(form);
+    struct code_rows x = {{tile->codes, tile->codes + 3 * tile->ld_x}, tile->ld_x};
+    __m512 acc[6][2];
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++)
+        acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < tile->cols; k += form->k_block) {
+        const uint8_t *header = w;
+        w += form->header_bytes;
+        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
+            __m512i sum[6][2];
+            if (prefetch)
+                prefetch_block(w, form->block_bytes);
+            KN_UNROLL
+            for (int g = 0; g < groups; g++) {
+                dot_group(form, w + form->codes_at, g, table, &x, tokens, offset, sum);
+                add_group(form, header, w, g, scales, sums, tokens, sum, acc);
+                sums += tile->ld_scales;
+                offset += tile->ld_scales;
+            }
+            w += form->block_bytes;
+            x.base[0] += TN_QUANT_BLOCK;
+            x.base[1] += TN_QUANT_BLOCK;
+            scales += tile->ld_scales;
+        }
+    }
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++) {
+        _mm512_storeu_ps(tile->out + t * tile->ld_out, acc[t][0]);
+        _mm512_storeu_ps(tile->out + t * tile->ld_out + 16, acc[t][1]);
+    }
+}
+
+/* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes. */
+V16_INLINE void unpack_codes(const struct code_form *form, const struct code_form *to_form,
+                             const uint8_t *w, int64_t cols, uint8_t *to)
+{
+    const int groups = 32 / form->group;
+    const __m512i table = code_table(form);
+    /* nibble codes of signed types become code + 128, bytes of unsigned types lose their 128 */
+    const __m512i shift = _mm512_set1_epi8((char)(form->values ? 0 : to_form->zero - form->zero));
+    for (int64_t k = 0; k < cols; k += form->k_block) {
+        const uint8_t *header = w;
+        w += form->header_bytes;
+        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
+            const uint8_t *codes = w + form->codes_at;
+            uint8_t *out = to + to_form->codes_at;
+            prefetch_block(w, form->block_bytes);
+            for (int i = 0; i < (form->minimum ? 4 : 2) * groups; i++) {
+                const int field = i / (2 * groups);
+                __m512 s = load_scales(form, header, w, field, i / 2 % groups, i % 2);
+                if (field && form->scale == TN_SCALE_SUPER)
+                    s = _mm512_xor_ps(s, _mm512_set1_ps(-0.0f));
+                _mm512_storeu_ps((float *)(void *)to + 16 * i, s);
+            }
+            for (int i = 0; i < 2 * form->bits; i++) {
+                __m512i v = load_codes(codes + 64 * i);
+                if (form->bits == 4) {
+                    __m512i high = nibbles(form, v, true, table);
+                    v = nibbles(form, v, false, table);
+                    _mm512_storeu_si512((void *)(out + 512 + 64 * i), _mm512_add_epi8(high, shift));
+                }
+                _mm512_storeu_si512((void *)(out + 64 * i), _mm512_add_epi8(v, shift));
+            }
+            w += form->block_bytes;
+            to += to_form->block_bytes;
+        }
+    }
+}
+
+#endif
