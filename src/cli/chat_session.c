@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum hasten_status chat_session_open(struct en_model *model, struct hs_error *error,
                                      struct chat_session *session_out)
@@ -103,12 +104,15 @@ enum hasten_status chat_session_ids(const struct chat_session *session, struct h
     struct hs_buffer bos = {0}, eos = {0}, text = {0};
     append_piece(tokenizer, vocab->bos, &bos);
     append_piece(tokenizer, vocab->eos, &eos);
+    time_t seconds = time(NULL);
+    struct tm now; /* what templates that name the date go by */
     struct tx_template_input input = {
         .messages = session->messages,
         .message_count = session->message_count,
         .add_generation_prompt = true,
         .bos_token = view(&bos),
         .eos_token = view(&eos),
+        .now = localtime_r(&seconds, &now),
     };
     enum hasten_status status =
         tx_template_render(en_chat_template(session->model), &input, error, &text);

@@ -41,21 +41,27 @@ HS_MUST_USE enum hasten_status tx_template_lex(struct hs_str source, struct hs_a
 
 enum tx_node_kind {
     /* statements */
-    TX_N_TEXT,      /* name: the text */
-    TX_N_PRINT,     /* a */
-    TX_N_IF,        /* a: condition, list: body, orelse: statements */
-    TX_N_FOR,       /* a: target, b: iterable, c: filter or NULL, list: body, orelse */
-    TX_N_SET,       /* a: target, b: value */
-    TX_N_SET_BLOCK, /* a: target, list: body */
-    TX_N_SCOPE,     /* list: body with a scope of its own (generation) */
+    TX_N_TEXT,         /* name: the text */
+    TX_N_PRINT,        /* a */
+    TX_N_IF,           /* a: condition, list: body, orelse: statements */
+    TX_N_FOR,          /* a: target, b: iterable, c: filter or NULL, list: body, orelse */
+    TX_N_SET,          /* a: target, b: value */
+    TX_N_SET_BLOCK,    /* a: target, b: filters over TX_N_CAPTURED or NULL, list: body */
+    TX_N_SCOPE,        /* list: body with a scope of its own (generation) */
+    TX_N_MACRO,        /* name, list: body, orelse: TX_N_PARAMETER, value: int, enum tx_uses */
+    TX_N_PARAMETER,    /* name, a: default or NULL */
+    TX_N_CALL_BLOCK,   /* a: TX_N_CALL, b: TX_N_MACRO, the body as `caller` */
+    TX_N_FILTER_BLOCK, /* a: filters over TX_N_CAPTURED, list: body */
+    TX_N_WITH,         /* orelse: TX_N_SET, list: body */
     TX_N_BREAK,
     TX_N_CONTINUE,
     /* expressions */
-    TX_N_CONST, /* value */
-    TX_N_NAME,  /* name */
-    TX_N_LIST,  /* list */
-    TX_N_TUPLE, /* list */
-    TX_N_DICT,  /* list: TX_N_PAIR with a: key, b: value */
+    TX_N_CAPTURED, /* text of the block that a filter stands on */
+    TX_N_CONST,    /* value */
+    TX_N_NAME,     /* name */
+    TX_N_LIST,     /* list */
+    TX_N_TUPLE,    /* list */
+    TX_N_DICT,     /* list: TX_N_PAIR with a: key, b: value */
     TX_N_PAIR,
     TX_N_ATTR,    /* a . name */
     TX_N_ITEM,    /* a [ b ] */
@@ -74,6 +80,9 @@ enum tx_node_kind {
     TX_N_OR,
     TX_N_COND /* a if b else c (c may be NULL) */
 };
+
+/* Names with a meaning of their own that a macro's body mentions. */
+enum tx_uses { TX_USES_VARARGS = 1, TX_USES_KWARGS = 2, TX_USES_CALLER = 4 };
 
 struct tx_node {
     enum tx_node_kind kind;

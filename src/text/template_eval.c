@@ -13,10 +13,25 @@
 
 enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
 
-static enum hasten_status evaluate(struct tx_eval *eval, const struct tx_node *node,
-                                   struct tx_value *value_out);
+static enum hasten_status evaluate_node(struct tx_eval *eval, const struct tx_node *node,
+                                        struct tx_value *value_out);
 static enum hasten_status run_list(struct tx_eval *eval, const struct tx_node *list,
                                    enum flow *flow_out);
+
+static enum hasten_status evaluate(struct tx_eval *eval, const struct tx_node *node,
+                                   struct tx_value *value_out)
+{
+    HS_TRY(tx_eval_descend(eval));
+    enum hasten_status status = evaluate_node(eval, node, value_out);
+    eval->depth--;
+    return status;
+}
+
+enum hasten_status tx_evaluate(struct tx_eval *eval, const struct tx_node *node,
+                               struct tx_value *value_out)
+{
+    return evaluate(eval, node, value_out);
+}
 
 /* --- errors and caps ---------------------------------------------------------------------- */
 
@@ -40,6 +55,13 @@ enum hasten_status tx_eval_charge(struct tx_eval *eval, size_t steps)
 {
     if (steps > (size_t)TX_STEP_LIMIT || (eval->steps += (int64_t)steps) > TX_STEP_LIMIT)
         return tx_eval_fail(eval, HASTEN_LIMIT, "template runs too long");
+    return HASTEN_OK;
+}
+
+enum hasten_status tx_eval_descend(struct tx_eval *eval)
+{
+    if (++eval->depth > TX_EVAL_DEPTH)
+        return tx_eval_fail(eval, HASTEN_LIMIT, "nested too deeply");
     return HASTEN_OK;
 }
 
@@ -150,6 +172,15 @@ enum hasten_status tx_eval_text(struct tx_eval *eval, const struct tx_value *val
 
 /* --- scopes ------------------------------------------------------------------------------- */
 
+enum hasten_status tx_eval_enter(struct tx_eval *eval, struct tx_scope *outer)
+{
+    void *memory;
+    HS_TRY(tx_eval_alloc(eval, 1, sizeof(struct tx_scope), &memory));
+    eval->scope = memory;
+    eval->scope->outer = outer;
+    return HASTEN_OK;
+}
+
 static struct tx_binding *find_here(struct tx_eval *eval, const struct tx_scope *scope,
                                     struct hs_str name)
 {
@@ -175,16 +206,23 @@ enum hasten_status tx_eval_set(struct tx_eval *eval, struct hs_str name,
     return HASTEN_OK;
 }
 
+static void global_function(const struct tx_eval *eval, struct hs_str name,
+                            struct tx_value *value_out)
+{
+    static const char *const names[] = {
+        [TX_FN_RAISE] = "raise_exception", [TX_FN_RANGE] = "range",
+        [TX_FN_NAMESPACE] = "namespace",   [TX_FN_DICT] = "dict",
+        [TX_FN_STRFTIME] = "strftime_now",
+    };
+    int count = eval->now ? TX_FN_STRFTIME + 1 : TX_FN_STRFTIME;
+    for (int i = 0; i < count; i++)
+        if (hs_str_is(name, names[i]))
+            *value_out = (struct tx_value){.kind = TX_FUNCTION, .integer = i};
+}
+
 static enum hasten_status look_up(struct tx_eval *eval, struct hs_str name,
                                   struct tx_value *value_out)
 {
-    static const struct {
-        const char *name;
-        enum tx_function function;
-    } functions[] = {{"raise_exception", TX_FN_RAISE},
-                     {"range", TX_FN_RANGE},
-                     {"namespace", TX_FN_NAMESPACE},
-                     {"dict", TX_FN_DICT}};
     for (const struct tx_scope *scope = eval->scope; scope; scope = scope->outer) {
         HS_TRY(tx_eval_charge(eval, 1));
         const struct tx_binding *binding = find_here(eval, scope, name);
@@ -194,10 +232,7 @@ static enum hasten_status look_up(struct tx_eval *eval, struct hs_str name,
         }
     }
     *value_out = tx_undefined(name);
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
-        if (hs_str_is(name, functions[i].name))
-            *value_out =
-                (struct tx_value){.kind = TX_FUNCTION, .integer = (int64_t)functions[i].function};
+    global_function(eval, name, value_out);
     return HASTEN_OK;
 }
 
@@ -224,15 +259,19 @@ enum hasten_status tx_check_count(const struct tx_eval *eval, struct hs_str what
                         arguments->count);
 }
 
-static enum hasten_status evaluate_arguments(struct tx_eval *eval, const struct tx_node *list,
-                                             struct tx_arguments *arguments)
+enum hasten_status tx_eval_arguments(struct tx_eval *eval, const struct tx_node *list,
+                                     struct tx_arguments *arguments)
 {
-    arguments->count = arguments->positional = 0;
+    size_t count = 0;
+    void *items = NULL, *names = NULL;
+    for (const struct tx_node *node = list; node; node = node->next)
+        count++;
+    if (count) {
+        HS_TRY(tx_eval_alloc(eval, count, sizeof *arguments->items, &items));
+        HS_TRY(tx_eval_alloc(eval, count, sizeof *arguments->names, &names));
+    }
+    *arguments = (struct tx_arguments){items, names, 0, 0};
     for (const struct tx_node *node = list; node; node = node->next) {
-        if (arguments->count == TX_ARGUMENTS)
-            return tx_eval_fail(eval, HASTEN_UNSUPPORTED,
-                                "a call with more than %d arguments is not supported",
-                                TX_ARGUMENTS);
         bool keyword = node->kind == TX_N_KEYWORD;
         HS_TRY(evaluate(eval, keyword ? node->a : node, &arguments->items[arguments->count]));
         arguments->names[arguments->count++] = keyword ? node->name : (struct hs_str){NULL, 0};
@@ -302,11 +341,13 @@ static enum hasten_status evaluate_call(struct tx_eval *eval, const struct tx_no
         return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "'%.*s' is not defined or not supported",
                             (int)(callee.string.size_bytes < 60 ? callee.string.size_bytes : 60),
                             callee.string.data);
-    if (callee.kind != TX_FUNCTION && callee.kind != TX_METHOD)
+    if (callee.kind != TX_FUNCTION && callee.kind != TX_METHOD && callee.kind != TX_MACRO)
         return tx_eval_fail(eval, HASTEN_INVALID_ARGUMENT, "a %s cannot be called",
                             tx_type_name(&callee));
-    HS_TRY(evaluate_arguments(eval, node->list, &arguments));
+    HS_TRY(tx_eval_arguments(eval, node->list, &arguments));
     eval->line = node->line;
+    if (callee.kind == TX_MACRO)
+        return tx_call_macro(eval, callee.macro, &arguments, value_out);
     if (callee.kind == TX_FUNCTION)
         return tx_call_function(eval, (enum tx_function)callee.integer, &arguments, value_out);
     return tx_call_method(eval, callee.method, &arguments, value_out);
@@ -318,7 +359,7 @@ static enum hasten_status evaluate_filter(struct tx_eval *eval, const struct tx_
     struct tx_value value;
     struct tx_arguments arguments;
     HS_TRY(evaluate(eval, node->a, &value));
-    HS_TRY(evaluate_arguments(eval, node->list, &arguments));
+    HS_TRY(tx_eval_arguments(eval, node->list, &arguments));
     eval->line = node->line;
     return tx_apply_filter(eval, node->name, &value, &arguments, value_out);
 }
@@ -330,7 +371,7 @@ static enum hasten_status evaluate_test(struct tx_eval *eval, const struct tx_no
     struct tx_arguments arguments;
     bool holds;
     HS_TRY(evaluate(eval, node->a, &value));
-    HS_TRY(evaluate_arguments(eval, node->list, &arguments));
+    HS_TRY(tx_eval_arguments(eval, node->list, &arguments));
     eval->line = node->line;
     HS_TRY(tx_apply_test(eval, node->name, &value, &arguments, &holds));
     *value_out = tx_bool(holds);
@@ -397,8 +438,8 @@ static enum hasten_status evaluate_binary(struct tx_eval *eval, const struct tx_
     return tx_apply_binary(eval, node->name, &a, &b, value_out);
 }
 
-static enum hasten_status evaluate(struct tx_eval *eval, const struct tx_node *node,
-                                   struct tx_value *value_out)
+static enum hasten_status evaluate_node(struct tx_eval *eval, const struct tx_node *node,
+                                        struct tx_value *value_out)
 {
     struct tx_value value;
     eval->line = node->line;
@@ -442,6 +483,9 @@ static enum hasten_status evaluate(struct tx_eval *eval, const struct tx_node *n
         HS_TRY(evaluate(eval, node->a, value_out));
         return tx_truth(value_out) == (node->kind == TX_N_OR) ? HASTEN_OK
                                                               : evaluate(eval, node->b, value_out);
+    case TX_N_CAPTURED:
+        *value_out = eval->captured;
+        return HASTEN_OK;
     case TX_N_COND:
         return evaluate_condition(eval, node, value_out);
     default:
@@ -451,7 +495,7 @@ static enum hasten_status evaluate(struct tx_eval *eval, const struct tx_node *n
 
 /* --- statements --------------------------------------------------------------------------- */
 
-static enum hasten_status write_text(struct tx_eval *eval, struct hs_str text)
+enum hasten_status tx_eval_write(struct tx_eval *eval, struct hs_str text)
 {
     HS_TRY(tx_eval_charge(eval, text.size_bytes / 64 + 1));
     if (text.size_bytes > eval->out_limit ||
@@ -496,22 +540,30 @@ static enum hasten_status assign(struct tx_eval *eval, const struct tx_node *tar
     return tx_eval_put(eval, object.dict, &key, value);
 }
 
+/* The statements in a scope of their own. */
+static enum hasten_status run_scoped(struct tx_eval *eval, const struct tx_node *list,
+                                     enum flow *flow_out)
+{
+    struct tx_scope *outer = eval->scope;
+    HS_TRY(tx_eval_enter(eval, outer));
+    HS_TRY(run_list(eval, list, flow_out));
+    eval->scope = outer;
+    return HASTEN_OK;
+}
+
 /* Sets the target of a loop and keeps the items that pass its filter. */
 static enum hasten_status filter_items(struct tx_eval *eval, const struct tx_node *node,
                                        struct tx_value *items)
 {
-    struct tx_value kept;
+    struct tx_value kept, condition;
+    struct tx_scope *outer = eval->scope;
     size_t count = 0;
     HS_TRY(tx_eval_list(eval, TX_LIST, items->list->count, &kept));
     for (size_t i = 0; i < items->list->count; i++) {
-        struct tx_scope scope = {NULL, eval->scope};
-        struct tx_value condition;
-        eval->scope = &scope;
-        enum hasten_status status = assign(eval, node->a, &items->list->items[i]);
-        if (status == HASTEN_OK)
-            status = evaluate(eval, node->c, &condition);
-        eval->scope = scope.outer;
-        HS_TRY(status);
+        HS_TRY(tx_eval_enter(eval, outer));
+        HS_TRY(assign(eval, node->a, &items->list->items[i]));
+        HS_TRY(evaluate(eval, node->c, &condition));
+        eval->scope = outer;
         if (tx_truth(&condition))
             kept.list->items[count++] = items->list->items[i];
     }
@@ -545,24 +597,15 @@ static enum hasten_status run_for(struct tx_eval *eval, const struct tx_node *no
     if (node->c)
         HS_TRY(filter_items(eval, node, &items));
     struct tx_scope *outer = eval->scope;
-    enum hasten_status status = HASTEN_OK;
     enum flow flow = FLOW_ON;
     bool finished = false; /* a round came to its end: what Jinja2's `else` really asks for */
-    for (size_t i = 0; status == HASTEN_OK && flow != FLOW_BREAK && i < items.list->count; i++) {
-        struct tx_scope scope = {NULL, outer};
-        eval->scope = &scope;
-        status = run_round(eval, node, items.list, i, &flow);
+    for (size_t i = 0; flow != FLOW_BREAK && i < items.list->count; i++) {
+        HS_TRY(tx_eval_enter(eval, outer));
+        HS_TRY(run_round(eval, node, items.list, i, &flow));
         eval->scope = outer;
         finished |= flow == FLOW_ON;
     }
-    HS_TRY(status);
-    if (finished || !node->orelse)
-        return HASTEN_OK;
-    struct tx_scope scope = {NULL, outer};
-    eval->scope = &scope;
-    status = run_list(eval, node->orelse, flow_out);
-    eval->scope = outer;
-    return status;
+    return finished || !node->orelse ? HASTEN_OK : run_scoped(eval, node->orelse, flow_out);
 }
 
 static enum hasten_status run_if(struct tx_eval *eval, const struct tx_node *node,
@@ -579,26 +622,90 @@ static enum hasten_status run_if(struct tx_eval *eval, const struct tx_node *nod
     }
 }
 
+/* Text that the statements write, in a new scope within `outer`. */
+static enum hasten_status capture(struct tx_eval *eval, const struct tx_node *list,
+                                  struct tx_scope *outer, enum flow *flow_out,
+                                  struct tx_value *text_out)
+{
+    struct hs_buffer body = {0}, *out = eval->out;
+    struct tx_scope *scope = eval->scope;
+    size_t out_limit = eval->out_limit;
+    eval->out = &body;
+    eval->out_limit = TX_OUTPUT_LIMIT;
+    enum hasten_status status = tx_eval_enter(eval, outer);
+    if (status == HASTEN_OK)
+        status = run_list(eval, list, flow_out);
+    eval->out = out;
+    eval->out_limit = out_limit;
+    eval->scope = scope;
+    if (status == HASTEN_OK)
+        return tx_eval_take(eval, &body, text_out);
+    hs_buffer_free(&body);
+    return status;
+}
+
+enum hasten_status tx_eval_capture(struct tx_eval *eval, const struct tx_node *list,
+                                   struct tx_scope *outer, struct tx_value *text_out)
+{
+    enum flow flow;
+    return capture(eval, list, outer, &flow, text_out);
+}
+
+/* Puts the text of a block through its filters (NULL: none). */
+static enum hasten_status filter_text(struct tx_eval *eval, const struct tx_node *filters,
+                                      struct tx_value *text)
+{
+    struct tx_value outer = eval->captured;
+    if (!filters)
+        return HASTEN_OK;
+    eval->captured = *text;
+    HS_TRY(evaluate(eval, filters, text));
+    eval->captured = outer;
+    return HASTEN_OK;
+}
+
 static enum hasten_status run_set_block(struct tx_eval *eval, const struct tx_node *node,
                                         enum flow *flow_out)
 {
-    struct hs_buffer body = {0}, *out = eval->out;
-    size_t out_limit = eval->out_limit;
-    struct tx_scope scope = {NULL, eval->scope};
     struct tx_value text;
-    eval->out = &body;
-    eval->out_limit = TX_OUTPUT_LIMIT;
-    eval->scope = &scope;
-    enum hasten_status status = run_list(eval, node->list, flow_out);
-    eval->scope = scope.outer;
-    eval->out = out;
-    eval->out_limit = out_limit;
-    if (status != HASTEN_OK) {
-        hs_buffer_free(&body);
-        return status;
+    HS_TRY(capture(eval, node->list, eval->scope, flow_out, &text));
+    if (*flow_out != FLOW_ON)
+        return HASTEN_OK;
+    HS_TRY(filter_text(eval, node->b, &text));
+    return assign(eval, node->a, &text);
+}
+
+static enum hasten_status run_filter_block(struct tx_eval *eval, const struct tx_node *node,
+                                           enum flow *flow_out)
+{
+    struct tx_value value;
+    struct hs_str text;
+    HS_TRY(capture(eval, node->list, eval->scope, flow_out, &value));
+    if (*flow_out != FLOW_ON)
+        return HASTEN_OK;
+    HS_TRY(filter_text(eval, node->a, &value));
+    eval->line = node->line;
+    HS_TRY(tx_eval_text(eval, &value, &text));
+    return tx_eval_write(eval, text);
+}
+
+/* The values are those of the scope around. */
+static enum hasten_status run_with(struct tx_eval *eval, const struct tx_node *node,
+                                   enum flow *flow_out)
+{
+    struct tx_scope *outer = eval->scope, *inner;
+    HS_TRY(tx_eval_enter(eval, outer));
+    inner = eval->scope;
+    for (const struct tx_node *set = node->orelse; set; set = set->next) {
+        struct tx_value value;
+        eval->scope = outer;
+        HS_TRY(evaluate(eval, set->b, &value));
+        eval->scope = inner;
+        HS_TRY(assign(eval, set->a, &value));
     }
-    HS_TRY(tx_eval_take(eval, &body, &text));
-    return *flow_out == FLOW_ON ? assign(eval, node->a, &text) : HASTEN_OK;
+    HS_TRY(run_list(eval, node->list, flow_out));
+    eval->scope = outer;
+    return HASTEN_OK;
 }
 
 static enum hasten_status run(struct tx_eval *eval, const struct tx_node *node, enum flow *flow_out)
@@ -608,12 +715,12 @@ static enum hasten_status run(struct tx_eval *eval, const struct tx_node *node, 
     eval->line = node->line;
     switch (node->kind) {
     case TX_N_TEXT:
-        return write_text(eval, node->name);
+        return tx_eval_write(eval, node->name);
     case TX_N_PRINT:
         HS_TRY(evaluate(eval, node->a, &value));
         eval->line = node->line;
         HS_TRY(tx_eval_text(eval, &value, &text));
-        return write_text(eval, text);
+        return tx_eval_write(eval, text);
     case TX_N_IF:
         return run_if(eval, node, flow_out);
     case TX_N_FOR:
@@ -623,13 +730,17 @@ static enum hasten_status run(struct tx_eval *eval, const struct tx_node *node, 
         return assign(eval, node->a, &value);
     case TX_N_SET_BLOCK:
         return run_set_block(eval, node, flow_out);
-    case TX_N_SCOPE: {
-        struct tx_scope scope = {NULL, eval->scope};
-        eval->scope = &scope;
-        enum hasten_status status = run_list(eval, node->list, flow_out);
-        eval->scope = scope.outer;
-        return status;
-    }
+    case TX_N_SCOPE:
+        return run_scoped(eval, node->list, flow_out);
+    case TX_N_MACRO:
+        HS_TRY(tx_make_macro(eval, node, &value));
+        return tx_eval_set(eval, node->name, &value);
+    case TX_N_CALL_BLOCK:
+        return tx_run_call_block(eval, node);
+    case TX_N_FILTER_BLOCK:
+        return run_filter_block(eval, node, flow_out);
+    case TX_N_WITH:
+        return run_with(eval, node, flow_out);
     case TX_N_BREAK:
     case TX_N_CONTINUE:
         *flow_out = node->kind == TX_N_BREAK ? FLOW_BREAK : FLOW_CONTINUE;
@@ -645,7 +756,9 @@ static enum hasten_status run_list(struct tx_eval *eval, const struct tx_node *l
     *flow_out = FLOW_ON;
     for (; list && *flow_out == FLOW_ON; list = list->next) {
         HS_TRY(tx_eval_charge(eval, 1));
+        HS_TRY(tx_eval_descend(eval));
         HS_TRY(run(eval, list, flow_out));
+        eval->depth--;
     }
     return HASTEN_OK;
 }

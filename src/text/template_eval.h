@@ -8,6 +8,8 @@
 #ifndef HASTEN_TEXT_TEMPLATE_EVAL_H
 #define HASTEN_TEXT_TEMPLATE_EVAL_H
 
+#include <time.h>
+
 #include "base/status.h"
 #include "text/template_ast.h"
 
@@ -15,7 +17,8 @@ enum {
     TX_STEP_LIMIT = 20 * 1000 * 1000,
     TX_MEMORY_LIMIT = 256 << 20,
     TX_OUTPUT_LIMIT = 64 << 20,
-    TX_RANGE_LIMIT = 100000 /* as Jinja2's sandbox */
+    TX_RANGE_LIMIT = 100000, /* as Jinja2's sandbox */
+    TX_EVAL_DEPTH = 1000     /* nodes under evaluation at a time: macros may call themselves */
 };
 
 struct tx_binding {
@@ -29,25 +32,32 @@ struct tx_scope {
     struct tx_scope *outer;
 };
 
+struct tx_macro {
+    const struct tx_node *node;
+    struct tx_scope *scope; /* that it was defined in */
+};
+
 struct tx_eval {
     struct hs_arena arena;
     struct hs_error *error;
     struct hs_buffer *out;
-    size_t out_limit; /* size at which out is full */
-    struct tx_scope *scope;
-    int line; /* of the node being evaluated */
+    size_t out_limit;         /* size at which out is full */
+    struct tx_scope *scope;   /* all scopes live in the arena: macros keep theirs */
+    struct tx_value captured; /* text of the block whose filters are being evaluated */
+    const struct tm *now;     /* for strftime_now, or NULL */
+    int line;                 /* of the node being evaluated */
+    int depth;                /* of evaluation */
     int64_t steps;
 };
 
 /* Arguments of a call, filter or test, evaluated. */
-enum { TX_ARGUMENTS = 8 };
 struct tx_arguments {
-    struct tx_value items[TX_ARGUMENTS]; /* positional first, then keywords */
-    struct hs_str names[TX_ARGUMENTS];   /* empty for positional ones */
+    struct tx_value *items; /* [count] positional first, then keywords */
+    struct hs_str *names;   /* [count] empty for positional ones */
     int count, positional;
 };
 
-enum tx_function { TX_FN_RAISE, TX_FN_RANGE, TX_FN_NAMESPACE, TX_FN_DICT };
+enum tx_function { TX_FN_RAISE, TX_FN_RANGE, TX_FN_NAMESPACE, TX_FN_DICT, TX_FN_STRFTIME };
 
 /* Fails with "chat template line N: ...". */
 enum hasten_status tx_eval_fail(const struct tx_eval *eval, enum hasten_status status,
@@ -75,6 +85,12 @@ HS_MUST_USE enum hasten_status tx_eval_copy(struct tx_eval *eval, struct hs_str 
 /* Copy of a buffer, which is freed in any case. */
 HS_MUST_USE enum hasten_status tx_eval_take(struct tx_eval *eval, struct hs_buffer *buffer,
                                             struct tx_value *value_out);
+/* Writes into eval->out. */
+HS_MUST_USE enum hasten_status tx_eval_write(struct tx_eval *eval, struct hs_str text);
+/* A new scope within `outer` becomes the current one. */
+HS_MUST_USE enum hasten_status tx_eval_enter(struct tx_eval *eval, struct tx_scope *outer);
+/* One more node under evaluation (LIMIT: too deep); whoever enters has to leave. */
+HS_MUST_USE enum hasten_status tx_eval_descend(struct tx_eval *eval);
 /* str(value). */
 HS_MUST_USE enum hasten_status tx_eval_text(struct tx_eval *eval, const struct tx_value *value,
                                             struct hs_str *text_out);
@@ -96,6 +112,23 @@ const struct tx_value *tx_argument(const struct tx_arguments *arguments, int pla
 HS_MUST_USE enum hasten_status tx_check_count(const struct tx_eval *eval, struct hs_str what,
                                               const struct tx_arguments *arguments, int least,
                                               int most);
+
+/* template_eval.c: the parts that statements in other files are made of. */
+HS_MUST_USE enum hasten_status tx_evaluate(struct tx_eval *eval, const struct tx_node *node,
+                                           struct tx_value *value_out);
+HS_MUST_USE enum hasten_status tx_eval_arguments(struct tx_eval *eval, const struct tx_node *list,
+                                                 struct tx_arguments *arguments);
+/* Text that the statements of `list` write, in a new scope within `outer`. */
+HS_MUST_USE enum hasten_status tx_eval_capture(struct tx_eval *eval, const struct tx_node *list,
+                                               struct tx_scope *outer, struct tx_value *text_out);
+
+/* template_macros.c */
+HS_MUST_USE enum hasten_status tx_make_macro(struct tx_eval *eval, const struct tx_node *node,
+                                             struct tx_value *value_out);
+HS_MUST_USE enum hasten_status tx_call_macro(struct tx_eval *eval, const struct tx_macro *macro,
+                                             const struct tx_arguments *arguments,
+                                             struct tx_value *value_out);
+HS_MUST_USE enum hasten_status tx_run_call_block(struct tx_eval *eval, const struct tx_node *node);
 
 /* template_ops.c */
 HS_MUST_USE enum hasten_status tx_apply_binary(struct tx_eval *eval, struct hs_str operator,
@@ -142,6 +175,22 @@ HS_MUST_USE enum hasten_status tx_text_replace(struct tx_eval *eval, struct hs_s
 HS_MUST_USE enum hasten_status tx_text_join(struct tx_eval *eval, struct hs_str separator,
                                             const struct tx_value *list, bool convert,
                                             struct tx_value *value_out);
+/* The lines of a text as str.splitlines() cuts them. */
+HS_MUST_USE enum hasten_status tx_text_lines(struct tx_eval *eval, struct hs_str text,
+                                             struct tx_value *list_out);
+/* template_format.c: Markup with HTML's special characters written out; format % values;
+ * format.format(arguments); strftime_now(arguments). */
+HS_MUST_USE enum hasten_status tx_text_escape(struct tx_eval *eval, struct hs_str text,
+                                              struct tx_value *value_out);
+HS_MUST_USE enum hasten_status tx_text_percent(struct tx_eval *eval, struct hs_str format,
+                                               const struct tx_value *values,
+                                               struct tx_value *value_out);
+HS_MUST_USE enum hasten_status tx_text_braces(struct tx_eval *eval, struct hs_str format,
+                                              const struct tx_arguments *arguments,
+                                              struct tx_value *value_out);
+HS_MUST_USE enum hasten_status tx_call_strftime(struct tx_eval *eval,
+                                                const struct tx_arguments *arguments,
+                                                struct tx_value *value_out);
 HS_MUST_USE enum hasten_status tx_dict_items(struct tx_eval *eval, const struct tx_dict *dict,
                                              struct tx_value *value_out);
 

@@ -3,16 +3,12 @@
  * reached, not when the template is parsed, so that a template with a branch for tools still serves
  * plain chats.
  */
-#include "text/template_eval.h"
+#include "text/template_filters.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "text/text_utf8.h"
-
-typedef enum hasten_status (*filter_fn)(struct tx_eval *eval, const struct tx_value *value,
-                                        const struct tx_arguments *arguments,
-                                        struct tx_value *value_out);
 
 static enum hasten_status text_argument(const struct tx_eval *eval, const struct tx_value *value,
                                         const char *what, struct hs_str *text_out)
@@ -37,6 +33,7 @@ static enum hasten_status filter_trim(struct tx_eval *eval, const struct tx_valu
         HS_TRY(text_argument(eval, chars, "trim characters", &set));
     HS_TRY(tx_eval_charge(eval, text.size_bytes / 16 + 1));
     *value_out = tx_text(tx_strip(text, chars && chars->kind != TX_NONE ? &set : NULL, true, true));
+    value_out->is_markup = value->kind == TX_STRING && value->is_markup;
     return HASTEN_OK;
 }
 
@@ -91,34 +88,6 @@ static enum hasten_status filter_capitalize(struct tx_eval *eval, const struct t
     return tx_text_capitalize(eval, text, value_out);
 }
 
-static enum hasten_status filter_tojson(struct tx_eval *eval, const struct tx_value *value,
-                                        const struct tx_arguments *arguments,
-                                        struct tx_value *value_out)
-{
-    static const char *const known[] = {"indent", "ensure_ascii"};
-    int64_t indent = -1;
-    for (int i = arguments->positional; i < arguments->count; i++)
-        if (!hs_str_is(arguments->names[i], known[0]) &&
-            !(hs_str_is(arguments->names[i], known[1]) && !tx_truth(&arguments->items[i])))
-            return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "this option of tojson is not supported");
-    if (arguments->positional > 0)
-        return tx_eval_fail(eval, HASTEN_UNSUPPORTED,
-                            "positional arguments of tojson are not supported");
-    const struct tx_value *argument = tx_argument(arguments, -1, "indent");
-    if (argument && argument->kind != TX_NONE &&
-        (!tx_integer(argument, &indent) || indent < 0 || indent > 64))
-        return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "this indent is not supported");
-    HS_TRY(tx_eval_charge_text(eval, value));
-    struct hs_buffer buffer = {0};
-    if (!tx_json(value, (int)indent, &buffer)) {
-        hs_buffer_free(&buffer);
-        return tx_eval_fail(eval, HASTEN_INVALID_ARGUMENT,
-                            "tojson does not work on a value that is or contains undefined, a "
-                            "namespace or a function");
-    }
-    return tx_eval_take(eval, &buffer, value_out);
-}
-
 static enum hasten_status filter_default(struct tx_eval *eval, const struct tx_value *value,
                                          const struct tx_arguments *arguments,
                                          struct tx_value *value_out)
@@ -132,27 +101,18 @@ static enum hasten_status filter_default(struct tx_eval *eval, const struct tx_v
     return HASTEN_OK;
 }
 
-static enum hasten_status filter_join(struct tx_eval *eval, const struct tx_value *value,
-                                      const struct tx_arguments *arguments,
-                                      struct tx_value *value_out)
-{
-    const struct tx_value *separator = tx_argument(arguments, 0, "d");
-    struct hs_str text = {"", 0};
-    struct tx_value items;
-    if (tx_argument(arguments, 1, "attribute"))
-        return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "join with attribute is not supported");
-    if (separator)
-        HS_TRY(tx_eval_text(eval, separator, &text));
-    HS_TRY(tx_eval_items(eval, value, &items));
-    return tx_text_join(eval, text, &items, true, value_out);
-}
-
 static enum hasten_status filter_first(struct tx_eval *eval, const struct tx_value *value,
                                        const struct tx_arguments *arguments,
                                        struct tx_value *value_out)
 {
     struct tx_value items;
     (void)arguments;
+    if (value->kind == TX_ITERATOR && value->list->count) { /* takes one, leaves the others */
+        struct tx_list *list = (struct tx_list *)(uintptr_t)value->list;
+        *value_out = *list->items++;
+        list->count--;
+        return HASTEN_OK;
+    }
     HS_TRY(tx_eval_items(eval, value, &items));
     *value_out = items.list->count ? items.list->items[0] : tx_undefined(hs_str_of("first item"));
     return HASTEN_OK;
@@ -164,6 +124,8 @@ static enum hasten_status filter_last(struct tx_eval *eval, const struct tx_valu
 {
     struct tx_value items;
     (void)arguments;
+    if (value->kind == TX_ITERATOR)
+        return tx_eval_fail(eval, HASTEN_INVALID_ARGUMENT, "a generator cannot be reversed");
     HS_TRY(tx_eval_items(eval, value, &items));
     size_t count = items.list->count;
     *value_out = count ? items.list->items[count - 1] : tx_undefined(hs_str_of("last item"));
@@ -187,6 +149,7 @@ static enum hasten_status filter_string(struct tx_eval *eval, const struct tx_va
     (void)arguments;
     HS_TRY(tx_eval_text(eval, value, &text));
     *value_out = tx_text(text);
+    value_out->is_markup = value->kind == TX_STRING && value->is_markup;
     return HASTEN_OK;
 }
 
@@ -206,6 +169,7 @@ static enum hasten_status filter_reverse(struct tx_eval *eval, const struct tx_v
 {
     struct tx_value items, turned;
     (void)arguments;
+    bool lazy = tx_is_sequence(value);
     HS_TRY(tx_eval_items(eval, value, &items));
     HS_TRY(tx_eval_list(eval, TX_LIST, items.list->count, &turned));
     for (size_t i = 0; i < items.list->count; i++)
@@ -213,6 +177,7 @@ static enum hasten_status filter_reverse(struct tx_eval *eval, const struct tx_v
     HS_TRY(tx_eval_seal(eval, &turned));
     if (value->kind == TX_STRING)
         return tx_text_join(eval, (struct hs_str){"", 0}, &turned, false, value_out);
+    turned.kind = lazy ? TX_ITERATOR : TX_LIST;
     *value_out = turned;
     return HASTEN_OK;
 }
@@ -255,18 +220,46 @@ static bool read_number(struct hs_str text, bool whole, double *number_out)
     return *end == 0;
 }
 
+/* int(text, base): optional sign, optional prefix 0x, 0o or 0b of that base. */
+static bool read_integer(struct hs_str text, int base, int64_t *integer_out)
+{
+    text = tx_strip(text, NULL, true, true);
+    bool negative = text.size_bytes && text.data[0] == '-';
+    size_t at = text.size_bytes && (negative || text.data[0] == '+');
+    char mark = base == 16 ? 'x' : base == 8 ? 'o' : base == 2 ? 'b' : 0;
+    if (mark && at + 2 < text.size_bytes && text.data[at] == '0' &&
+        (text.data[at + 1] | 0x20) == mark)
+        at += 2;
+    int64_t value = 0;
+    if (at == text.size_bytes)
+        return false;
+    for (; at < text.size_bytes; at++) {
+        char c = text.data[at];
+        int digit = c >= '0' && c <= '9'                     ? c - '0'
+                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
+                                                             : 99;
+        if (digit >= base || __builtin_mul_overflow(value, base, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    *integer_out = negative ? -value : value;
+    return true;
+}
+
 static enum hasten_status filter_int(struct tx_eval *eval, const struct tx_value *value,
                                      const struct tx_arguments *arguments,
                                      struct tx_value *value_out)
 {
     const struct tx_value *fallback = tx_argument(arguments, 0, "default");
+    const struct tx_value *base = tx_argument(arguments, 1, "base");
     double number;
-    int64_t integer;
-    if (tx_argument(arguments, 1, "base"))
-        return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "int with a base is not supported");
+    int64_t integer, radix = 10;
+    if (base && (!tx_integer(base, &radix) || radix < 2 || radix > 36))
+        return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "int with this base is not supported");
     HS_TRY(refuse_undefined(eval, value));
     *value_out = fallback ? *fallback : tx_int(0);
-    if (tx_integer(value, &integer))
+    if (tx_integer(value, &integer) ||
+        (value->kind == TX_STRING && read_integer(value->string, (int)radix, &integer)))
         *value_out = tx_int(integer);
     else if (tx_number(value, &number) ||
              (value->kind == TX_STRING && read_number(value->string, false, &number))) {
@@ -311,38 +304,80 @@ static enum hasten_status filter_safe(struct tx_eval *eval, const struct tx_valu
                                       const struct tx_arguments *arguments,
                                       struct tx_value *value_out)
 {
-    return filter_string(eval, value, arguments, value_out);
+    HS_TRY(filter_string(eval, value, arguments, value_out));
+    value_out->is_markup = true;
+    return HASTEN_OK;
 }
+
+enum { ANY_NUMBER = INT32_MAX };
 
 static const struct {
     const char *name;
-    filter_fn apply;
+    tx_filter_fn *apply;
     int least, most; /* arguments */
 } filters[] = {
-    {"trim", filter_trim, 0, 1},       {"length", filter_length, 0, 0},
-    {"count", filter_length, 0, 0},    {"upper", filter_upper, 0, 0},
-    {"lower", filter_lower, 0, 0},     {"capitalize", filter_capitalize, 0, 0},
-    {"tojson", filter_tojson, 0, 4},   {"default", filter_default, 0, 2},
-    {"d", filter_default, 0, 2},       {"join", filter_join, 0, 2},
-    {"first", filter_first, 0, 0},     {"last", filter_last, 0, 0},
-    {"replace", filter_replace, 2, 3}, {"string", filter_string, 0, 0},
-    {"list", filter_list, 0, 0},       {"reverse", filter_reverse, 0, 0},
-    {"items", filter_items, 0, 0},     {"int", filter_int, 0, 2},
-    {"float", filter_float, 0, 1},     {"abs", filter_abs, 0, 0},
+    {"trim", filter_trim, 0, 1},
+    {"length", filter_length, 0, 0},
+    {"count", filter_length, 0, 0},
+    {"upper", filter_upper, 0, 0},
+    {"lower", filter_lower, 0, 0},
+    {"capitalize", filter_capitalize, 0, 0},
+    {"title", tx_filter_title, 0, 0},
+    {"tojson", tx_filter_tojson, 0, 4},
+    {"default", filter_default, 0, 2},
+    {"d", filter_default, 0, 2},
+    {"join", tx_filter_join, 0, 2},
+    {"first", filter_first, 0, 0},
+    {"last", filter_last, 0, 0},
+    {"replace", filter_replace, 2, 3},
+    {"string", filter_string, 0, 0},
+    {"list", filter_list, 0, 0},
+    {"reverse", filter_reverse, 0, 0},
+    {"items", filter_items, 0, 0},
+    {"int", filter_int, 0, 2},
+    {"float", filter_float, 0, 1},
+    {"abs", filter_abs, 0, 0},
+    {"round", tx_filter_round, 0, 2},
+    {"indent", tx_filter_indent, 0, 3},
     {"safe", filter_safe, 0, 0},
+    {"escape", tx_filter_escape, 0, 0},
+    {"e", tx_filter_escape, 0, 0},
+    {"format", tx_filter_format, 0, ANY_NUMBER},
+    {"map", tx_filter_map, 0, ANY_NUMBER},
+    {"select", tx_filter_select, 0, ANY_NUMBER},
+    {"reject", tx_filter_reject, 0, ANY_NUMBER},
+    {"selectattr", tx_filter_selectattr, 1, ANY_NUMBER},
+    {"rejectattr", tx_filter_rejectattr, 1, ANY_NUMBER},
+    {"sort", tx_filter_sort, 0, 3},
+    {"unique", tx_filter_unique, 0, 2},
+    {"dictsort", tx_filter_dictsort, 0, 3},
+    {"sum", tx_filter_sum, 0, 2},
+    {"min", tx_filter_min, 0, 2},
+    {"max", tx_filter_max, 0, 2},
 };
+enum { FILTER_COUNT = sizeof filters / sizeof filters[0] };
+
+static int find_filter(struct hs_str name)
+{
+    int i = 0;
+    while (i < FILTER_COUNT && !hs_str_is(name, filters[i].name))
+        i++;
+    return i;
+}
 
 enum hasten_status tx_apply_filter(struct tx_eval *eval, struct hs_str name,
                                    const struct tx_value *value,
                                    const struct tx_arguments *arguments, struct tx_value *value_out)
 {
-    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++)
-        if (hs_str_is(name, filters[i].name)) {
-            HS_TRY(tx_check_count(eval, name, arguments, filters[i].least, filters[i].most));
-            return filters[i].apply(eval, value, arguments, value_out);
-        }
-    return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "filter '%.*s' is not supported",
-                        (int)(name.size_bytes < 60 ? name.size_bytes : 60), name.data);
+    int i = find_filter(name);
+    if (i == FILTER_COUNT)
+        return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "filter '%.*s' is not supported",
+                            (int)(name.size_bytes < 60 ? name.size_bytes : 60), name.data);
+    HS_TRY(tx_check_count(eval, name, arguments, filters[i].least, filters[i].most));
+    HS_TRY(tx_eval_descend(eval)); /* map applies filters, map among them */
+    enum hasten_status status = filters[i].apply(eval, value, arguments, value_out);
+    eval->depth--;
+    return status;
 }
 
 /* --- tests -------------------------------------------------------------------------------- */
@@ -362,9 +397,15 @@ enum test {
     TEST_SEQUENCE,
     TEST_ITERABLE,
     TEST_CALLABLE,
+    TEST_ESCAPED,
     TEST_ODD,
     TEST_EVEN,
+    TEST_UPPER,
+    TEST_LOWER,
+    TEST_FILTER,
+    TEST_TEST,
     TEST_DIVISIBLEBY,
+    TEST_SAMEAS,
     TEST_IN,
     TEST_COMPARE /* the operator is the name's alias */
 };
@@ -390,6 +431,12 @@ static const struct {
     {"callable", TEST_CALLABLE, NULL},
     {"odd", TEST_ODD, NULL},
     {"even", TEST_EVEN, NULL},
+    {"escaped", TEST_ESCAPED, NULL},
+    {"upper", TEST_UPPER, NULL},
+    {"lower", TEST_LOWER, NULL},
+    {"filter", TEST_FILTER, NULL},
+    {"test", TEST_TEST, NULL},
+    {"sameas", TEST_SAMEAS, NULL},
     {"in", TEST_IN, NULL},
     {"divisibleby", TEST_DIVISIBLEBY, NULL},
     {"eq", TEST_COMPARE, "=="},
@@ -401,7 +448,23 @@ static const struct {
     {"gt", TEST_COMPARE, ">"},
     {"greaterthan", TEST_COMPARE, ">"},
     {"ge", TEST_COMPARE, ">="},
+    /* select('==', 1) and the like */
+    {"==", TEST_COMPARE, "=="},
+    {"!=", TEST_COMPARE, "!="},
+    {"<", TEST_COMPARE, "<"},
+    {"<=", TEST_COMPARE, "<="},
+    {">", TEST_COMPARE, ">"},
+    {">=", TEST_COMPARE, ">="},
 };
+enum { TEST_COUNT = sizeof tests / sizeof tests[0] };
+
+static int find_test(struct hs_str name)
+{
+    int i = 0;
+    while (i < TEST_COUNT && !hs_str_is(name, tests[i].name))
+        i++;
+    return i;
+}
 
 /* Tests that only look at the type. */
 static bool test_kind(enum test test, const struct tx_value *value)
@@ -435,9 +498,11 @@ static bool test_kind(enum test test, const struct tx_value *value)
     case TEST_SEQUENCE:
         return sequence;
     case TEST_ITERABLE:
-        return sequence || kind == TX_LOOP;
+        return sequence || kind == TX_LOOP || kind == TX_ITERATOR;
+    case TEST_ESCAPED:
+        return kind == TX_STRING && value->is_markup;
     default:
-        return kind == TX_FUNCTION || kind == TX_METHOD || kind == TX_LOOP;
+        return kind == TX_MACRO || kind == TX_FUNCTION || kind == TX_METHOD || kind == TX_LOOP;
     }
 }
 
@@ -451,14 +516,38 @@ static enum hasten_status test_rest(struct tx_eval *eval, const struct tx_value 
     return HASTEN_OK;
 }
 
+/* `is`: the same object. Equal plain values of one type are taken for one, as Python's usually
+ * are; containers are one when they share their parts. */
+static bool is_same(const struct tx_value *a, const struct tx_value *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (tx_is_sequence(a) || a->kind == TX_ITERATOR)
+        return a->list == b->list;
+    return a->kind == TX_DICT ? a->dict == b->dict : tx_equal(a, b);
+}
+
+/* isupper() and islower() of the value's text. */
+static enum hasten_status test_case(struct tx_eval *eval, const struct tx_value *value, bool upper,
+                                    bool *holds_out)
+{
+    struct tx_method method = {*value, hs_str_of(upper ? "isupper" : "islower")};
+    struct tx_arguments none = {0};
+    struct hs_str text;
+    struct tx_value holds;
+    HS_TRY(tx_eval_text(eval, value, &text));
+    method.object = tx_text(text);
+    HS_TRY(tx_call_method(eval, &method, &none, &holds));
+    *holds_out = holds.boolean;
+    return HASTEN_OK;
+}
+
 enum hasten_status tx_apply_test(struct tx_eval *eval, struct hs_str name,
                                  const struct tx_value *value, const struct tx_arguments *arguments,
                                  bool *holds_out)
 {
-    size_t i = 0;
-    while (i < sizeof tests / sizeof tests[0] && !hs_str_is(name, tests[i].name))
-        i++;
-    if (i == sizeof tests / sizeof tests[0])
+    int i = find_test(name);
+    if (i == TEST_COUNT)
         return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "test '%.*s' is not supported",
                             (int)(name.size_bytes < 60 ? name.size_bytes : 60), name.data);
     enum test test = tests[i].test;
@@ -470,6 +559,18 @@ enum hasten_status tx_apply_test(struct tx_eval *eval, struct hs_str name,
         return test_rest(eval, value, tx_int(2), test == TEST_ODD, holds_out);
     case TEST_DIVISIBLEBY:
         return test_rest(eval, value, arguments->items[0], 0, holds_out);
+    case TEST_UPPER:
+    case TEST_LOWER:
+        return test_case(eval, value, test == TEST_UPPER, holds_out);
+    case TEST_FILTER:
+        *holds_out = value->kind == TX_STRING && find_filter(value->string) < FILTER_COUNT;
+        return HASTEN_OK;
+    case TEST_TEST:
+        *holds_out = value->kind == TX_STRING && find_test(value->string) < TEST_COUNT;
+        return HASTEN_OK;
+    case TEST_SAMEAS:
+        *holds_out = is_same(value, &arguments->items[0]);
+        return HASTEN_OK;
     case TEST_IN:
         return tx_eval_contains(eval, &arguments->items[0], value, holds_out);
     case TEST_COMPARE:

@@ -19,13 +19,23 @@ typedef enum hasten_status (*method_fn)(const struct call *call, struct tx_value
 
 static enum hasten_status text_at(const struct call *call, int place, struct hs_str *text_out)
 {
-    const struct tx_value *value = &call->arguments->items[place];
     *text_out = (struct hs_str){NULL, 0};
-    if (place >= call->arguments->count || value->kind != TX_STRING)
+    if (place >= call->arguments->count || call->arguments->items[place].kind != TX_STRING)
         return tx_eval_fail(call->eval, HASTEN_INVALID_ARGUMENT, "%.*s needs a str argument",
                             HS_STR(call->name));
-    *text_out = value->string;
+    *text_out = call->arguments->items[place].string;
     return HASTEN_OK;
+}
+
+/* Last place of needle in text, or SIZE_MAX. */
+static size_t find_last(struct hs_str text, struct hs_str needle)
+{
+    if (needle.size_bytes > text.size_bytes)
+        return SIZE_MAX;
+    for (size_t at = text.size_bytes - needle.size_bytes + 1; at-- > 0;)
+        if (needle.size_bytes == 0 || !memcmp(text.data + at, needle.data, needle.size_bytes))
+            return at;
+    return SIZE_MAX;
 }
 
 /* First place of needle in text from byte `from` on, or SIZE_MAX. */
@@ -48,13 +58,20 @@ enum hasten_status tx_text_case(struct tx_eval *eval, struct hs_str text, bool u
     void *memory;
     HS_TRY(tx_eval_alloc(eval, text.size_bytes + 1, 1, &memory));
     char *copy = memory;
-    for (size_t i = 0; i < text.size_bytes; i++) {
+    for (size_t i = 0; i < text.size_bytes;) {
         char c = text.data[i];
-        if ((uint8_t)c >= 0x80)
-            return tx_eval_fail(eval, HASTEN_UNSUPPORTED,
-                                "changing the case of letters beyond ASCII is not supported");
-        bool turns = upper ? c >= 'a' && c <= 'z' : c >= 'A' && c <= 'Z';
-        copy[i] = turns ? (char)(c ^ 0x20) : c;
+        int length = 1;
+        if ((uint8_t)c >= 0x80) {
+            uint32_t point = tx_utf8_next(text.data + i, text.size_bytes - i, &length);
+            if (tx_may_have_case(point))
+                return tx_eval_fail(eval, HASTEN_UNSUPPORTED,
+                                    "changing the case of letters beyond ASCII is not supported");
+            memcpy(copy + i, text.data + i, (size_t)length);
+        } else {
+            bool turns = upper ? c >= 'a' && c <= 'z' : c >= 'A' && c <= 'Z';
+            copy[i] = turns ? (char)(c ^ 0x20) : c;
+        }
+        i += (size_t)length;
     }
     *value_out = tx_text((struct hs_str){copy, text.size_bytes});
     return HASTEN_OK;
@@ -311,6 +328,61 @@ static enum hasten_status method_split(const struct call *call, struct tx_value 
     return finish_parts(call->eval, &parts, value_out);
 }
 
+/* rsplit(separator, limit): from the right. */
+static enum hasten_status method_rsplit(const struct call *call, struct tx_value *value_out)
+{
+    const struct tx_value *limit = tx_argument(call->arguments, 1, "maxsplit");
+    struct hs_str separator, text = call->object.string;
+    struct parts parts = {0};
+    int64_t most = -1;
+    if (!limit || !tx_integer(limit, &most) || most < 0) /* all: the side does not matter */
+        return method_split(call, value_out);
+    HS_TRY(text_at(call, 0, &separator));
+    if (separator.size_bytes == 0)
+        return tx_eval_fail(call->eval, HASTEN_INVALID_ARGUMENT, "split has wrong arguments");
+    for (; most > 0; most--) {
+        size_t at = find_last(text, separator);
+        HS_TRY(tx_eval_charge(call->eval, (text.size_bytes - (at == SIZE_MAX ? 0 : at)) / 16 + 1));
+        if (at == SIZE_MAX)
+            break;
+        HS_TRY(add_part(call->eval, &parts, text.data + at + separator.size_bytes,
+                        text.size_bytes - at - separator.size_bytes));
+        text.size_bytes = at;
+    }
+    HS_TRY(add_part(call->eval, &parts, text.data, text.size_bytes));
+    for (size_t i = 0; i < parts.count / 2; i++) {
+        struct tx_value part = parts.items[i];
+        parts.items[i] = parts.items[parts.count - 1 - i];
+        parts.items[parts.count - 1 - i] = part;
+    }
+    return finish_parts(call->eval, &parts, value_out);
+}
+
+/* partition and rpartition: before, separator, after. */
+static enum hasten_status method_partition(const struct call *call, struct tx_value *value_out)
+{
+    struct hs_str separator, text = call->object.string;
+    bool last = hs_str_is(call->name, "rpartition");
+    HS_TRY(text_at(call, 0, &separator));
+    if (separator.size_bytes == 0)
+        return tx_eval_fail(call->eval, HASTEN_INVALID_ARGUMENT, "empty separator");
+    HS_TRY(tx_eval_charge(call->eval, text.size_bytes / 16 + 1));
+    size_t at = last ? find_last(text, separator) : find(text, separator, 0);
+    struct hs_str parts[3] = {{text.data, 0}, {text.data, 0}, {text.data, 0}};
+    if (at == SIZE_MAX) {
+        parts[last ? 2 : 0] = text;
+    } else {
+        size_t end = at + separator.size_bytes;
+        parts[0].size_bytes = at;
+        parts[1] = separator;
+        parts[2] = (struct hs_str){text.data + end, text.size_bytes - end};
+    }
+    HS_TRY(tx_eval_list(call->eval, TX_TUPLE, 3, value_out));
+    for (int i = 0; i < 3; i++)
+        value_out->list->items[i] = tx_text(parts[i]);
+    return tx_eval_seal(call->eval, value_out);
+}
+
 /* Bytes of the line break at text[at], 0 when there is none. */
 static size_t line_break(struct hs_str text, size_t at)
 {
@@ -323,23 +395,28 @@ static size_t line_break(struct hs_str text, size_t at)
     return breaks ? (size_t)length : 0;
 }
 
-static enum hasten_status method_splitlines(const struct call *call, struct tx_value *value_out)
+enum hasten_status tx_text_lines(struct tx_eval *eval, struct hs_str text,
+                                 struct tx_value *list_out)
 {
-    struct hs_str text = call->object.string;
     struct parts parts = {0};
     size_t done = 0;
-    HS_TRY(tx_eval_charge(call->eval, text.size_bytes / 16 + 1));
+    HS_TRY(tx_eval_charge(eval, text.size_bytes / 16 + 1));
     for (size_t at = 0; at < text.size_bytes;) {
         size_t length = line_break(text, at);
         if (length) {
-            HS_TRY(add_part(call->eval, &parts, text.data + done, at - done));
+            HS_TRY(add_part(eval, &parts, text.data + done, at - done));
             done = at + length;
         }
         at += length ? length : 1;
     }
     if (done < text.size_bytes)
-        HS_TRY(add_part(call->eval, &parts, text.data + done, text.size_bytes - done));
-    return finish_parts(call->eval, &parts, value_out);
+        HS_TRY(add_part(eval, &parts, text.data + done, text.size_bytes - done));
+    return finish_parts(eval, &parts, list_out);
+}
+
+static enum hasten_status method_splitlines(const struct call *call, struct tx_value *value_out)
+{
+    return tx_text_lines(call->eval, call->object.string, value_out);
 }
 
 static enum hasten_status method_find(const struct call *call, struct tx_value *value_out)
@@ -370,18 +447,67 @@ static enum hasten_status method_count(const struct call *call, struct tx_value 
     return HASTEN_OK;
 }
 
-static enum hasten_status method_isdigit(const struct call *call, struct tx_value *value_out)
+static enum hasten_status method_rfind(const struct call *call, struct tx_value *value_out)
+{
+    struct hs_str needle, text = call->object.string;
+    HS_TRY(text_at(call, 0, &needle));
+    HS_TRY(tx_eval_charge(call->eval, text.size_bytes / 16 + 1));
+    size_t at = find_last(text, needle);
+    *value_out = tx_int(-1);
+    if (at != SIZE_MAX)
+        *value_out = tx_int((int64_t)tx_length((struct hs_str){text.data, at}));
+    return HASTEN_OK;
+}
+
+static enum hasten_status method_format(const struct call *call, struct tx_value *value_out)
+{
+    return tx_text_braces(call->eval, call->object.string, call->arguments, value_out);
+}
+
+/* Capitals at the start of each run of letters. */
+static enum hasten_status method_title(const struct call *call, struct tx_value *value_out)
+{
+    HS_TRY(tx_text_case(call->eval, call->object.string, false, value_out));
+    char *text = (char *)(uintptr_t)value_out->string.data;
+    bool starts = true;
+    for (size_t i = 0; i < value_out->string.size_bytes; i++) {
+        bool letter = text[i] >= 'a' && text[i] <= 'z';
+        if (letter && starts)
+            text[i] = (char)(text[i] - 'a' + 'A');
+        starts = !letter;
+    }
+    return HASTEN_OK;
+}
+
+/* isdigit, isalpha, isalnum, isupper, islower, isspace. */
+static enum hasten_status method_is(const struct call *call, struct tx_value *value_out)
 {
     struct hs_str text = call->object.string;
-    bool holds = text.size_bytes > 0;
+    bool all = text.size_bytes > 0, upper = false, lower = false;
     HS_TRY(tx_eval_charge(call->eval, text.size_bytes / 64 + 1));
     for (size_t i = 0; i < text.size_bytes; i++) {
-        if ((uint8_t)text.data[i] >= 0x80)
+        char c = text.data[i];
+        if ((uint8_t)c >= 0x80)
             return tx_eval_fail(call->eval, HASTEN_UNSUPPORTED,
-                                "isdigit beyond ASCII is not supported");
-        holds &= text.data[i] >= '0' && text.data[i] <= '9';
+                                "%.*s beyond ASCII is not supported", HS_STR(call->name));
+        bool digit = c >= '0' && c <= '9', is_upper = c >= 'A' && c <= 'Z';
+        bool is_lower = c >= 'a' && c <= 'z';
+        upper |= is_upper;
+        lower |= is_lower;
+        if (hs_str_is(call->name, "isdigit") || hs_str_is(call->name, "isnumeric"))
+            all &= digit;
+        else if (hs_str_is(call->name, "isalpha"))
+            all &= is_upper || is_lower;
+        else if (hs_str_is(call->name, "isalnum"))
+            all &= digit || is_upper || is_lower;
+        else
+            all &= tx_is_space((uint8_t)c);
     }
-    *value_out = tx_bool(holds);
+    if (hs_str_is(call->name, "isupper"))
+        all = upper && !lower;
+    else if (hs_str_is(call->name, "islower"))
+        all = lower && !upper;
+    *value_out = tx_bool(all);
     return HASTEN_OK;
 }
 
@@ -425,12 +551,41 @@ static enum hasten_status method_get(const struct call *call, struct tx_value *v
     return HASTEN_OK;
 }
 
+static enum hasten_status method_copy(const struct call *call, struct tx_value *value_out)
+{
+    *value_out = call->object; /* nothing can change it */
+    return HASTEN_OK;
+}
+
+/* index and count of an item in a list. */
+static enum hasten_status method_place(const struct call *call, struct tx_value *value_out)
+{
+    const struct tx_list *list = call->object.list;
+    int64_t count = 0;
+    HS_TRY(tx_eval_charge(call->eval, list->weight));
+    for (size_t i = 0; i < list->count; i++) {
+        if (!tx_equal(&list->items[i], &call->arguments->items[0]))
+            continue;
+        count++;
+        if (hs_str_is(call->name, "index")) {
+            *value_out = tx_int((int64_t)i);
+            return HASTEN_OK;
+        }
+    }
+    *value_out = tx_int(count);
+    if (hs_str_is(call->name, "count"))
+        return HASTEN_OK;
+    return tx_eval_fail(call->eval, HASTEN_INVALID_ARGUMENT, "item is not in the list");
+}
+
 static enum hasten_status method_cycle(const struct call *call, struct tx_value *value_out)
 {
     size_t place = call->object.loop->index0 % (size_t)call->arguments->count;
     *value_out = call->arguments->items[place];
     return HASTEN_OK;
 }
+
+enum { ANY_NUMBER = INT32_MAX };
 
 static const struct {
     enum tx_value_kind kind;
@@ -454,12 +609,30 @@ static const struct {
     {TX_STRING, "join", method_join, 1, 1},
     {TX_STRING, "find", method_find, 1, 1},
     {TX_STRING, "count", method_count, 1, 1},
-    {TX_STRING, "isdigit", method_isdigit, 0, 0},
+    {TX_STRING, "rfind", method_rfind, 1, 1},
+    {TX_STRING, "rsplit", method_rsplit, 0, 2},
+    {TX_STRING, "partition", method_partition, 1, 1},
+    {TX_STRING, "rpartition", method_partition, 1, 1},
+    {TX_STRING, "format", method_format, 0, ANY_NUMBER},
+    {TX_STRING, "title", method_title, 0, 0},
+    {TX_STRING, "isdigit", method_is, 0, 0},
+    {TX_STRING, "isnumeric", method_is, 0, 0},
+    {TX_STRING, "isalpha", method_is, 0, 0},
+    {TX_STRING, "isalnum", method_is, 0, 0},
+    {TX_STRING, "isupper", method_is, 0, 0},
+    {TX_STRING, "islower", method_is, 0, 0},
+    {TX_STRING, "isspace", method_is, 0, 0},
+    {TX_LIST, "index", method_place, 1, 1},
+    {TX_LIST, "count", method_place, 1, 1},
+    {TX_LIST, "copy", method_copy, 0, 0},
+    {TX_TUPLE, "index", method_place, 1, 1},
+    {TX_TUPLE, "count", method_place, 1, 1},
+    {TX_DICT, "copy", method_copy, 0, 0},
     {TX_DICT, "items", method_items, 0, 0},
     {TX_DICT, "keys", method_keys, 0, 0},
     {TX_DICT, "values", method_keys, 0, 0},
     {TX_DICT, "get", method_get, 1, 2},
-    {TX_LOOP, "cycle", method_cycle, 1, TX_ARGUMENTS},
+    {TX_LOOP, "cycle", method_cycle, 1, ANY_NUMBER},
 };
 enum { METHOD_COUNT = sizeof methods / sizeof methods[0] };
 
@@ -511,16 +684,36 @@ static enum hasten_status call_range(struct tx_eval *eval, const struct tx_argum
     return tx_eval_seal(eval, value_out);
 }
 
-/* namespace(a=1, ...) and dict(a=1, ...). */
+/* The entries of a dict, or of a sequence of pairs. */
+static enum hasten_status put_entries(struct tx_eval *eval, struct tx_dict *dict,
+                                      const struct tx_value *source)
+{
+    struct tx_value items, pair;
+    for (size_t i = 0; source->kind == TX_DICT && i < source->dict->count; i++)
+        HS_TRY(tx_eval_put(eval, dict, &source->dict->pairs[i].key, &source->dict->pairs[i].value));
+    if (source->kind == TX_DICT)
+        return HASTEN_OK;
+    HS_TRY(tx_eval_items(eval, source, &items));
+    for (size_t i = 0; i < items.list->count; i++) {
+        HS_TRY(tx_eval_items(eval, &items.list->items[i], &pair));
+        if (pair.list->count != 2 || tx_depth(&pair.list->items[0]))
+            return tx_eval_fail(eval, HASTEN_INVALID_ARGUMENT, "dict of what are no pairs");
+        HS_TRY(tx_eval_put(eval, dict, &pair.list->items[0], &pair.list->items[1]));
+    }
+    return HASTEN_OK;
+}
+
+/* namespace(entries, a=1, ...) and dict(entries, a=1, ...). */
 static enum hasten_status call_dict(struct tx_eval *eval, enum tx_value_kind kind,
                                     const struct tx_arguments *arguments,
                                     struct tx_value *value_out)
 {
-    if (arguments->positional)
-        return tx_eval_fail(eval, HASTEN_UNSUPPORTED,
-                            "positional arguments of dict and namespace are not supported");
+    HS_TRY(tx_check_count(eval, hs_str_of(kind == TX_DICT ? "dict" : "namespace"), arguments, 0,
+                          arguments->count - arguments->positional + 1));
     HS_TRY(tx_eval_dict(eval, kind, value_out));
-    for (int i = 0; i < arguments->count; i++) {
+    if (arguments->positional)
+        HS_TRY(put_entries(eval, value_out->dict, &arguments->items[0]));
+    for (int i = arguments->positional; i < arguments->count; i++) {
         struct tx_value key = tx_text(arguments->names[i]);
         HS_TRY(tx_eval_put(eval, value_out->dict, &key, &arguments->items[i]));
     }
@@ -545,6 +738,8 @@ enum hasten_status tx_call_function(struct tx_eval *eval, enum tx_function funct
         return call_raise(eval, arguments);
     case TX_FN_RANGE:
         return call_range(eval, arguments, value_out);
+    case TX_FN_STRFTIME:
+        return tx_call_strftime(eval, arguments, value_out);
     case TX_FN_NAMESPACE:
         return call_dict(eval, TX_NAMESPACE, arguments, value_out);
     default:

@@ -178,6 +178,21 @@ static enum hasten_status number_binary(struct tx_eval *eval, struct hs_str oper
     return float_binary(operator, u, v, value_out);
 }
 
+/* + of two texts: Markup writes out the special characters of a text that is none. */
+static enum hasten_status add_texts(struct tx_eval *eval, const struct tx_value *a,
+                                    const struct tx_value *b, struct tx_value *value_out)
+{
+    struct tx_value left = *a, right = *b;
+    bool is_markup = a->is_markup || b->is_markup;
+    if (is_markup && !a->is_markup)
+        HS_TRY(tx_text_escape(eval, a->string, &left));
+    if (is_markup && !b->is_markup)
+        HS_TRY(tx_text_escape(eval, b->string, &right));
+    HS_TRY(concat_texts(eval, left.string, right.string, value_out));
+    value_out->is_markup = is_markup;
+    return HASTEN_OK;
+}
+
 enum hasten_status tx_apply_binary(struct tx_eval *eval, struct hs_str operator,
                                    const struct tx_value * a, const struct tx_value *b,
                                    struct tx_value *value_out)
@@ -193,7 +208,7 @@ enum hasten_status tx_apply_binary(struct tx_eval *eval, struct hs_str operator,
     if (tx_number(a, &number) && tx_number(b, &number))
         return number_binary(eval, operator, a, b, value_out);
     if (hs_str_is(operator, "+") && a->kind == TX_STRING && b->kind == TX_STRING)
-        return concat_texts(eval, a->string, b->string, value_out);
+        return add_texts(eval, a, b, value_out);
     if (hs_str_is(operator, "+") && tx_is_sequence(a) && a->kind == b->kind)
         return concat_lists(eval, a, b, value_out);
     if (hs_str_is(operator, "*") && (a->kind == TX_STRING || tx_is_sequence(a)) &&
@@ -203,7 +218,7 @@ enum hasten_status tx_apply_binary(struct tx_eval *eval, struct hs_str operator,
         tx_integer(a, &times))
         return repeat(eval, b, times, value_out);
     if (hs_str_is(operator, "%") && a->kind == TX_STRING)
-        return tx_eval_fail(eval, HASTEN_UNSUPPORTED, "'%%' formatting is not supported");
+        return tx_text_percent(eval, a->string, b, value_out);
     return fail_types(eval, operator, a, b);
 }
 
@@ -232,10 +247,12 @@ enum hasten_status tx_eval_contains(struct tx_eval *eval, const struct tx_value 
     }
     if (haystack->kind == TX_UNDEFINED)
         return HASTEN_OK;
-    if (!tx_is_sequence(haystack))
+    if (!tx_is_sequence(haystack) && haystack->kind != TX_ITERATOR)
         return fail_types(eval, hs_str_of("in"), needle, haystack);
-    for (size_t i = 0; !*found_out && i < haystack->list->count; i++)
-        *found_out = tx_equal(&haystack->list->items[i], needle);
+    struct tx_value items;
+    HS_TRY(tx_eval_items(eval, haystack, &items));
+    for (size_t i = 0; !*found_out && i < items.list->count; i++)
+        *found_out = tx_equal(&items.list->items[i], needle);
     return HASTEN_OK;
 }
 
@@ -279,6 +296,18 @@ static enum hasten_status characters(struct tx_eval *eval, struct hs_str text,
     return HASTEN_OK;
 }
 
+/* The items that an iterator still has; from now on it has none. */
+static enum hasten_status use_up(struct tx_eval *eval, const struct tx_value *iterator,
+                                 struct tx_value *list_out)
+{
+    struct tx_list *left = (struct tx_list *)(uintptr_t)iterator->list; /* of this rendering */
+    HS_TRY(tx_eval_list(eval, TX_LIST, 0, list_out));
+    struct tx_list *list = (struct tx_list *)(uintptr_t)list_out->list;
+    *list = *left;
+    left->count = 0;
+    return HASTEN_OK;
+}
+
 enum hasten_status tx_eval_items(struct tx_eval *eval, const struct tx_value *value,
                                  struct tx_value *list_out)
 {
@@ -287,6 +316,8 @@ enum hasten_status tx_eval_items(struct tx_eval *eval, const struct tx_value *va
     case TX_TUPLE:
         *list_out = *value;
         return HASTEN_OK;
+    case TX_ITERATOR:
+        return use_up(eval, value, list_out);
     case TX_UNDEFINED:
         return tx_eval_list(eval, TX_LIST, 0, list_out);
     case TX_STRING:

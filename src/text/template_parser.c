@@ -15,6 +15,7 @@ struct parser {
     struct hs_error *error;
     int depth; /* of the descent */
     int loops; /* enclosing for statements */
+    int uses;  /* enum tx_uses seen so far in the macro that is being parsed */
 };
 
 typedef enum hasten_status (*parse_fn)(struct parser *parser, struct tx_node **node_out);
@@ -266,6 +267,14 @@ static bool constant_name(struct hs_str name, struct tx_value *value_out)
     return true;
 }
 
+static void note_use(struct parser *parser, struct hs_str name)
+{
+    parser->uses |= hs_str_is(name, "varargs")  ? TX_USES_VARARGS
+                    : hs_str_is(name, "kwargs") ? TX_USES_KWARGS
+                    : hs_str_is(name, "caller") ? TX_USES_CALLER
+                                                : 0;
+}
+
 static enum hasten_status parse_primary(struct parser *parser, struct tx_node **node_out)
 {
     if (is_operator(parser, "("))
@@ -281,6 +290,7 @@ static enum hasten_status parse_primary(struct parser *parser, struct tx_node **
         if (!constant_name(token->text, &node->value)) {
             node->kind = TX_N_NAME;
             node->name = token->text;
+            note_use(parser, token->text);
         }
         break;
     case TX_T_INT:
@@ -451,21 +461,28 @@ static enum hasten_status parse_test(struct parser *parser, struct tx_node *oper
     return grow(parser, not_node, node);
 }
 
+/* "|" (or what stands for it) was taken: name, then arguments in brackets. */
+static enum hasten_status parse_filter(struct parser *parser, struct tx_node **node)
+{
+    struct tx_node *filter;
+    if (parser->at->kind != TX_T_NAME)
+        return fail_syntax(parser, "filter");
+    HS_TRY(new_node(parser, TX_N_FILTER, &filter));
+    filter->a = *node;
+    filter->name = parser->at->text;
+    parser->at++;
+    HS_TRY(grow(parser, filter, *node));
+    if (take_operator(parser, "("))
+        HS_TRY(parse_arguments(parser, filter));
+    *node = filter;
+    return HASTEN_OK;
+}
+
 static enum hasten_status parse_filters(struct parser *parser, struct tx_node **node)
 {
     for (;;) {
         if (take_operator(parser, "|")) {
-            struct tx_node *filter;
-            if (parser->at->kind != TX_T_NAME)
-                return fail_syntax(parser, "filter");
-            HS_TRY(new_node(parser, TX_N_FILTER, &filter));
-            filter->a = *node;
-            filter->name = parser->at->text;
-            parser->at++;
-            HS_TRY(grow(parser, filter, *node));
-            if (take_operator(parser, "("))
-                HS_TRY(parse_arguments(parser, filter));
-            *node = filter;
+            HS_TRY(parse_filter(parser, node));
         } else if (take_name(parser, "is")) {
             HS_TRY(parse_test(parser, *node, node));
         } else if (is_operator(parser, "(")) {
@@ -658,10 +675,16 @@ static enum hasten_status end_block(struct parser *parser)
     return expect(parser, TX_T_BLOCK_END, "end of the tag");
 }
 
+/* No filters here: those behind the target of a block belong to the block. */
+static enum hasten_status parse_plain(struct parser *parser, struct tx_node **node_out)
+{
+    return parse_unary(parser, false, node_out);
+}
+
 /* A name, ns.attribute, or names separated by commas. */
 static enum hasten_status parse_target(struct parser *parser, struct tx_node **node_out)
 {
-    HS_TRY(parse_tuple(parser, parse_operand, node_out));
+    HS_TRY(parse_tuple(parser, parse_plain, node_out));
     const struct tx_node *target = *node_out;
     if (target->kind == TX_N_NAME || (target->kind == TX_N_ATTR && target->a->kind == TX_N_NAME))
         return HASTEN_OK;
@@ -722,59 +745,171 @@ static enum hasten_status parse_if(struct parser *parser, struct tx_node *node)
     return end_block(parser);
 }
 
+/* The end of the tag, a body, and the tag that ends it. */
+static enum hasten_status parse_body(struct parser *parser, const char *end,
+                                     struct tx_node **list_out)
+{
+    const char *const ends[] = {end, NULL};
+    HS_TRY(end_block(parser));
+    HS_TRY(parse_statements(parser, ends, list_out));
+    if (!take_name(parser, end))
+        return fail_syntax(parser, end);
+    return end_block(parser);
+}
+
+/* Filters of a block, the first of them standing here without "|". */
+static enum hasten_status parse_block_filters(struct parser *parser, struct tx_node *node,
+                                              struct tx_node **filters_out)
+{
+    HS_TRY(new_node(parser, TX_N_CAPTURED, filters_out));
+    do
+        HS_TRY(parse_filter(parser, filters_out));
+    while (take_operator(parser, "|"));
+    return grow(parser, node, *filters_out);
+}
+
 static enum hasten_status parse_set(struct parser *parser, struct tx_node *node)
 {
-    static const char *const ends[] = {"endset", NULL};
     node->kind = TX_N_SET;
     HS_TRY(parse_target(parser, &node->a));
     if (take_operator(parser, "=")) {
         HS_TRY(parse_tuple(parser, parse_expression, &node->b));
         return end_block(parser);
     }
-    if (is_operator(parser, "|"))
-        return unsupported(parser, hs_str_of("set block with a filter"));
     node->kind = TX_N_SET_BLOCK;
-    HS_TRY(end_block(parser));
-    HS_TRY(parse_statements(parser, ends, &node->list));
-    if (!take_name(parser, "endset"))
-        return fail_syntax(parser, "endset");
-    return end_block(parser);
+    if (take_operator(parser, "|"))
+        HS_TRY(parse_block_filters(parser, node, &node->b));
+    return parse_body(parser, "endset", &node->list);
 }
 
 static enum hasten_status parse_generation(struct parser *parser, struct tx_node *node)
 {
-    static const char *const ends[] = {"endgeneration", NULL};
     node->kind = TX_N_SCOPE;
-    HS_TRY(end_block(parser));
-    HS_TRY(parse_statements(parser, ends, &node->list));
-    if (!take_name(parser, "endgeneration"))
-        return fail_syntax(parser, "endgeneration");
-    return end_block(parser);
+    return parse_body(parser, "endgeneration", &node->list);
+}
+
+static enum hasten_status parse_filter_block(struct parser *parser, struct tx_node *node)
+{
+    node->kind = TX_N_FILTER_BLOCK;
+    HS_TRY(parse_block_filters(parser, node, &node->a));
+    return parse_body(parser, "endfilter", &node->list);
+}
+
+/* Parameters up to ")", which is taken. */
+static enum hasten_status parse_parameters(struct parser *parser, struct tx_node *macro)
+{
+    struct list list = {0};
+    while (!take_operator(parser, ")")) {
+        struct tx_node *parameter;
+        if (list.first)
+            HS_TRY(expect_operator(parser, ","));
+        if (parser->at->kind != TX_T_NAME)
+            return fail_syntax(parser, "name of a parameter");
+        HS_TRY(new_node(parser, TX_N_PARAMETER, &parameter));
+        parameter->name = parser->at->text;
+        parser->at++;
+        if (take_operator(parser, "=")) {
+            HS_TRY(parse_expression(parser, &parameter->a));
+            HS_TRY(grow(parser, parameter, parameter->a));
+        }
+        HS_TRY(grow(parser, macro, parameter));
+        append(&list, parameter);
+    }
+    macro->orelse = list.first;
+    return HASTEN_OK;
+}
+
+/* Body of a macro; loops around it are none of its own. */
+static enum hasten_status parse_macro_body(struct parser *parser, struct tx_node *macro,
+                                           const char *end)
+{
+    int loops = parser->loops, uses = parser->uses;
+    macro->kind = TX_N_MACRO;
+    parser->loops = parser->uses = 0;
+    HS_TRY(parse_body(parser, end, &macro->list));
+    macro->value = tx_int(parser->uses);
+    parser->loops = loops;
+    parser->uses |= uses;
+    return HASTEN_OK;
+}
+
+static enum hasten_status parse_macro(struct parser *parser, struct tx_node *node)
+{
+    node->name = parser->at->text;
+    HS_TRY(expect(parser, TX_T_NAME, "name of the macro"));
+    HS_TRY(expect_operator(parser, "("));
+    HS_TRY(parse_parameters(parser, node));
+    return parse_macro_body(parser, node, "endmacro");
+}
+
+/* {% call(parameters) macro(arguments) %}: the body becomes a macro named caller. */
+static enum hasten_status parse_call_block(struct parser *parser, struct tx_node *node)
+{
+    node->kind = TX_N_CALL_BLOCK;
+    HS_TRY(new_node(parser, TX_N_MACRO, &node->b));
+    node->b->name = hs_str_of("caller");
+    if (take_operator(parser, "("))
+        HS_TRY(parse_parameters(parser, node->b));
+    HS_TRY(parse_operand(parser, &node->a));
+    if (node->a->kind != TX_N_CALL)
+        return fail_syntax(parser, "call of a macro");
+    HS_TRY(parse_macro_body(parser, node->b, "endcall"));
+    HS_TRY(grow(parser, node, node->a));
+    return grow(parser, node, node->b);
+}
+
+static enum hasten_status parse_with(struct parser *parser, struct tx_node *node)
+{
+    struct list list = {0};
+    node->kind = TX_N_WITH;
+    while (parser->at->kind != TX_T_BLOCK_END) {
+        struct tx_node *set;
+        if (list.first)
+            HS_TRY(expect_operator(parser, ","));
+        HS_TRY(new_node(parser, TX_N_SET, &set));
+        if (parser->at->kind != TX_T_NAME)
+            return fail_syntax(parser, "name to assign to");
+        HS_TRY(parse_primary(parser, &set->a));
+        if (set->a->kind != TX_N_NAME)
+            return fail_syntax(parser, "name to assign to");
+        HS_TRY(expect_operator(parser, "="));
+        HS_TRY(parse_expression(parser, &set->b));
+        HS_TRY(grow(parser, set, set->b));
+        HS_TRY(grow(parser, node, set));
+        append(&list, set);
+    }
+    node->orelse = list.first;
+    return parse_body(parser, "endwith", &node->list);
 }
 
 /* The tag's first name is the current token. */
 static enum hasten_status parse_statement(struct parser *parser, struct tx_node **node_out)
 {
-    static const char *const later[] = {"macro", "call",    "filter", "include",    "import",
-                                        "from",  "extends", "block",  "autoescape", "with",
-                                        "do",    "debug",   "trans",  "print",      NULL};
+    static const char *const later[] = {"include",    "import", "from",  "extends", "block", "do",
+                                        "autoescape", "debug",  "trans", "print",   NULL};
+    static const struct {
+        const char *name;
+        enum hasten_status (*parse)(struct parser *parser, struct tx_node *node);
+    } statements[] = {
+        {"for", parse_for},     {"if", parse_if},
+        {"set", parse_set},     {"generation", parse_generation},
+        {"macro", parse_macro}, {"call", parse_call_block},
+        {"with", parse_with},   {"filter", parse_filter_block},
+    };
     HS_TRY(enter(parser));
     HS_TRY(new_node(parser, TX_N_BREAK, node_out));
-    if (take_name(parser, "for")) {
-        HS_TRY(parse_for(parser, *node_out));
-    } else if (take_name(parser, "if")) {
-        HS_TRY(parse_if(parser, *node_out));
-    } else if (take_name(parser, "set")) {
-        HS_TRY(parse_set(parser, *node_out));
-    } else if (take_name(parser, "generation")) {
-        HS_TRY(parse_generation(parser, *node_out));
+    size_t i = 0;
+    while (i < sizeof statements / sizeof statements[0] && !take_name(parser, statements[i].name))
+        i++;
+    if (i < sizeof statements / sizeof statements[0]) {
+        HS_TRY(statements[i].parse(parser, *node_out));
     } else if (parser->loops && (is_name(parser, "break") || is_name(parser, "continue"))) {
         (*node_out)->kind = is_name(parser, "break") ? TX_N_BREAK : TX_N_CONTINUE;
         parser->at++;
         HS_TRY(end_block(parser));
     } else {
-        for (int i = 0; later[i]; i++)
-            if (is_name(parser, later[i]))
+        for (int k = 0; later[k]; k++)
+            if (is_name(parser, later[k]))
                 return unsupported(parser, parser->at->text);
         return fail_syntax(parser, "statement");
     }

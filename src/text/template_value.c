@@ -14,9 +14,9 @@
 
 const char *tx_type_name(const struct tx_value *value)
 {
-    static const char *const names[] = {"undefined", "NoneType", "bool",  "int",  "float",
-                                        "str",       "list",     "tuple", "dict", "namespace",
-                                        "loop",      "function", "method"};
+    static const char *const names[] = {"undefined", "NoneType", "bool",     "int",    "float",
+                                        "str",       "list",     "tuple",    "dict",   "namespace",
+                                        "generator", "loop",     "function", "method", "macro"};
     return names[value->kind];
 }
 
@@ -162,7 +162,7 @@ const struct tx_value *tx_dict_find(const struct tx_dict *dict, const struct tx_
 
 int tx_depth(const struct tx_value *value)
 {
-    if (tx_is_sequence(value))
+    if (tx_is_sequence(value) || value->kind == TX_ITERATOR)
         return value->list->depth;
     return value->kind == TX_DICT ? value->dict->depth : 0;
 }
@@ -171,7 +171,7 @@ size_t tx_weight(const struct tx_value *value)
 {
     if (value->kind == TX_STRING)
         return value->string.size_bytes / 64 + 1;
-    if (tx_is_sequence(value))
+    if (tx_is_sequence(value) || value->kind == TX_ITERATOR)
         return value->list->weight;
     return value->kind == TX_DICT ? value->dict->weight + 1 : 1;
 }
@@ -349,25 +349,44 @@ bool tx_print(const struct tx_value *value, bool repr, struct hs_buffer *out)
 
 /* --- JSON --------------------------------------------------------------------------------- */
 
-static void json_text(struct hs_str text, struct hs_buffer *out)
+static void put_str(struct hs_str text, struct hs_buffer *out)
+{
+    hs_buffer_append(out, text.data, text.size_bytes);
+}
+
+/* An escape of one character. */
+static void json_escape(uint32_t point, struct hs_buffer *out)
 {
     static const char short_names[] = "\"\"\\\\\nn\rr\tt\bb\ff";
+    char name = 0;
+    for (size_t i = 0; !name && short_names[i]; i += 2)
+        if ((uint32_t)short_names[i] == point)
+            name = short_names[i + 1];
+    if (name)
+        hs_buffer_printf(out, "\\%c", name);
+    else if (point < 0x10000)
+        hs_buffer_printf(out, "\\u%04x", (unsigned)point);
+    else
+        hs_buffer_printf(out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (point >> 10)),
+                         (unsigned)(0xdc00 + (point & 0x3ff)));
+}
+
+static void json_text(struct hs_str text, bool ascii, struct hs_buffer *out)
+{
     put(out, "\"");
     size_t done = 0;
-    for (size_t at = 0; at < text.size_bytes; at++) {
+    for (size_t at = 0; at < text.size_bytes;) {
         uint8_t byte = (uint8_t)text.data[at];
-        if (byte >= 0x20 && byte != '"' && byte != '\\')
-            continue;
-        hs_buffer_append(out, text.data + done, at - done);
-        done = at + 1;
-        char name = 0;
-        for (size_t i = 0; !name && short_names[i]; i += 2)
-            if (short_names[i] == (char)byte)
-                name = short_names[i + 1];
-        if (name)
-            hs_buffer_printf(out, "\\%c", name);
-        else
-            hs_buffer_printf(out, "\\u%04x", byte);
+        int length = 1;
+        uint32_t point = byte;
+        if (byte >= 0x80)
+            point = tx_utf8_next(text.data + at, text.size_bytes - at, &length);
+        if (byte < 0x20 || byte == '"' || byte == '\\' || (ascii && byte >= 0x80)) {
+            hs_buffer_append(out, text.data + done, at - done);
+            json_escape(point, out);
+            done = at + (size_t)length;
+        }
+        at += (size_t)length;
     }
     if (done < text.size_bytes)
         hs_buffer_append(out, text.data + done, text.size_bytes - done);
@@ -382,53 +401,94 @@ static void json_float(double value, struct hs_buffer *out)
         print_float(value, out);
 }
 
-static void json_break(int indent, int level, struct hs_buffer *out)
+static void json_break(const struct tx_json_style *style, int level, struct hs_buffer *out)
 {
-    if (indent < 0)
+    if (!style->has_indent)
         return;
     put(out, "\n");
-    for (int64_t i = 0; i < (int64_t)indent * level; i++)
-        put(out, " ");
+    for (int i = 0; i < level; i++)
+        put_str(style->indent, out);
 }
 
-static bool json_value(const struct tx_value *value, int indent, int level, struct hs_buffer *out);
+static bool json_value(const struct tx_value *value, const struct tx_json_style *style, int level,
+                       struct hs_buffer *out);
 
-static bool json_key(const struct tx_value *key, struct hs_buffer *out)
+static bool json_key(const struct tx_value *key, const struct tx_json_style *style,
+                     struct hs_buffer *out)
 {
     if (key->kind == TX_STRING) {
-        json_text(key->string, out);
+        json_text(key->string, style->ascii, out);
         return true;
     }
     if (tx_depth(key) || key->kind == TX_UNDEFINED)
         return false;
     put(out, "\"");
-    bool done = json_value(key, -1, 0, out);
+    bool done = json_value(key, style, 0, out);
     put(out, "\"");
     return done;
 }
 
-static bool json_items(const struct tx_value *value, int indent, int level, struct hs_buffer *out)
+static int by_key(const void *a, const void *b)
 {
-    bool dict = value->kind == TX_DICT;
-    size_t count = dict ? value->dict->count : value->list->count;
-    put(out, dict ? "{" : "[");
-    for (size_t i = 0; i < count; i++) {
-        put(out, !i ? "" : indent < 0 ? ", " : ",");
-        json_break(indent, level + 1, out);
-        if (dict && !json_key(&value->dict->pairs[i].key, out))
-            return false;
-        put(out, dict ? ": " : "");
-        const struct tx_value *item = dict ? &value->dict->pairs[i].value : &value->list->items[i];
-        if (!json_value(item, indent, level + 1, out))
+    const struct tx_pair *const *x = a, *const *y = b;
+    return compare_texts((*x)->key.string, (*y)->key.string);
+}
+
+/* The pairs of a dict by their keys, to be freed; NULL when there is no such order or memory. */
+static const struct tx_pair **sorted_pairs(const struct tx_dict *dict)
+{
+    for (size_t i = 0; i < dict->count; i++)
+        if (dict->pairs[i].key.kind != TX_STRING)
+            return NULL;
+    const struct tx_pair **sorted = hs_calloc(dict->count, sizeof *sorted);
+    for (size_t i = 0; sorted && i < dict->count; i++)
+        sorted[i] = &dict->pairs[i];
+    if (sorted)
+        qsort(sorted, dict->count, sizeof *sorted, by_key);
+    return sorted;
+}
+
+static bool json_pairs(const struct tx_dict *dict, const struct tx_json_style *style, int level,
+                       struct hs_buffer *out)
+{
+    const struct tx_pair **sorted = style->sort_keys ? sorted_pairs(dict) : NULL;
+    bool done = sorted || !style->sort_keys;
+    for (size_t i = 0; done && i < dict->count; i++) {
+        const struct tx_pair *pair = sorted ? sorted[i] : &dict->pairs[i];
+        if (i)
+            put_str(style->item_separator, out);
+        json_break(style, level + 1, out);
+        done = json_key(&pair->key, style, out);
+        put_str(style->key_separator, out);
+        done = done && json_value(&pair->value, style, level + 1, out);
+    }
+    hs_free(sorted);
+    return done;
+}
+
+static bool json_items(const struct tx_value *value, const struct tx_json_style *style, int level,
+                       struct hs_buffer *out)
+{
+    bool is_dict = value->kind == TX_DICT;
+    size_t count = is_dict ? value->dict->count : value->list->count;
+    put(out, is_dict ? "{" : "[");
+    if (is_dict && !json_pairs(value->dict, style, level, out))
+        return false;
+    for (size_t i = 0; !is_dict && i < count; i++) {
+        if (i)
+            put_str(style->item_separator, out);
+        json_break(style, level + 1, out);
+        if (!json_value(&value->list->items[i], style, level + 1, out))
             return false;
     }
     if (count)
-        json_break(indent, level, out);
-    put(out, dict ? "}" : "]");
+        json_break(style, level, out);
+    put(out, is_dict ? "}" : "]");
     return true;
 }
 
-static bool json_value(const struct tx_value *value, int indent, int level, struct hs_buffer *out)
+static bool json_value(const struct tx_value *value, const struct tx_json_style *style, int level,
+                       struct hs_buffer *out)
 {
     switch (value->kind) {
     case TX_NONE:
@@ -444,20 +504,20 @@ static bool json_value(const struct tx_value *value, int indent, int level, stru
         json_float(value->real, out);
         return true;
     case TX_STRING:
-        json_text(value->string, out);
+        json_text(value->string, style->ascii, out);
         return true;
     case TX_LIST:
     case TX_TUPLE:
     case TX_DICT:
-        return json_items(value, indent, level, out);
+        return json_items(value, style, level, out);
     default:
         return false;
     }
 }
 
-bool tx_json(const struct tx_value *value, int indent, struct hs_buffer *out)
+bool tx_json(const struct tx_value *value, const struct tx_json_style *style, struct hs_buffer *out)
 {
-    return json_value(value, indent, 0, out);
+    return json_value(value, style, 0, out);
 }
 
 /* --- characters --------------------------------------------------------------------------- */
@@ -486,6 +546,22 @@ struct hs_str tx_characters(struct hs_str text, size_t first, size_t last)
     if (begin > at)
         begin = at;
     return (struct hs_str){text.data + begin, at - begin};
+}
+
+bool tx_may_have_case(uint32_t point)
+{
+    /* Latin, Greek, Cyrillic, Armenian; Georgian; Cherokee; letterlike; Glagolitic, Coptic;
+     * Cyrillic and Latin additions; full width; Deseret and later. */
+    static const uint32_t ranges[][2] = {{0x80, 0x58f},      {0x10a0, 0x10ff},   {0x13a0, 0x13ff},
+                                         {0x1c80, 0x1cbf},   {0x1d00, 0x1fff},   {0x2100, 0x218f},
+                                         {0x24b6, 0x24e9},   {0x2c00, 0x2dff},   {0xa640, 0xa7ff},
+                                         {0xab30, 0xabbf},   {0xfb00, 0xfb1c},   {0xff21, 0xff5a},
+                                         {0x10400, 0x105ff}, {0x10c80, 0x10cff}, {0x118a0, 0x118df},
+                                         {0x16e40, 0x16e7f}, {0x1e900, 0x1e95f}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (point >= ranges[i][0] && point <= ranges[i][1])
+            return true;
+    return false;
 }
 
 bool tx_is_space(uint32_t point)

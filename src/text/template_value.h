@@ -27,13 +27,16 @@ enum tx_value_kind {
     TX_TUPLE,
     TX_DICT,
     TX_NAMESPACE, /* dict */
+    TX_ITERATOR,  /* list: what a lazy filter gives; true, without length, used up by one walk */
     TX_LOOP,
     TX_FUNCTION, /* integer: enum tx_function */
-    TX_METHOD
+    TX_METHOD,
+    TX_MACRO
 };
 
 struct tx_value {
     enum tx_value_kind kind;
+    bool is_markup; /* string: Markup, as `safe` and `escape` make it; + escapes what it meets */
     union {
         bool boolean;
         int64_t integer;
@@ -43,6 +46,7 @@ struct tx_value {
         struct tx_dict *dict;
         const struct tx_loop *loop;
         const struct tx_method *method;
+        const struct tx_macro *macro;
     };
 };
 
@@ -68,6 +72,8 @@ struct tx_loop {
     const struct tx_list *items;
     size_t index0;
 };
+
+struct tx_macro; /* template_eval.h */
 
 struct tx_method { /* object.name, ready to be called */
     struct tx_value object;
@@ -129,13 +135,23 @@ void tx_grow(size_t *weight, int *depth, const struct tx_value *item);
 /* Appends str(value); repr for strings inside containers. False for values that have no text here
  * (namespace, loop, functions). */
 bool tx_print(const struct tx_value *value, bool repr, struct hs_buffer *out);
-/* Appends json.dumps(value, ensure_ascii=False, indent=indent); indent < 0: none. False for values
- * that have no JSON form. */
-bool tx_json(const struct tx_value *value, int indent, struct hs_buffer *out);
+/* Appends json.dumps(value, ...) in the given style. False for values that have no JSON form (or
+ * keys that cannot be sorted). */
+struct tx_json_style {
+    bool ascii;           /* \uXXXX for all that is not ASCII */
+    bool sort_keys;       /* keys must be texts */
+    bool has_indent;      /* a line an item */
+    struct hs_str indent; /* of one level */
+    struct hs_str item_separator, key_separator;
+};
+bool tx_json(const struct tx_value *value, const struct tx_json_style *style,
+             struct hs_buffer *out);
 
 /* Code points of a text, and the bytes of its characters [first, last). */
 size_t tx_length(struct hs_str text);
 struct hs_str tx_characters(struct hs_str text, size_t first, size_t last);
+/* True for characters of scripts that may have upper and lower case, ASCII apart. */
+bool tx_may_have_case(uint32_t point);
 /* True for characters that str.isspace() accepts. */
 bool tx_is_space(uint32_t point);
 /* text without white space (or without the characters of `set`, when not NULL) at the ends. */

@@ -276,6 +276,55 @@ class Run(Case):
         self.assertEqual(sample(7), sample(7))
         self.assertNotEqual(sample(7), sample(8))
 
+    def test_penalties_and_bias(self):
+        def value(*args):
+            return json.loads(self.ok(hasten("run", "--raw", "-p", "One, two, three, four,", "-n", 24,
+                                             "--json", *args)).out)
+
+        base = value()
+        first = base["tokens"][0]
+        self.assertNotIn(first, value("--logit-bias", f"{first}=-inf")["tokens"])
+        self.assertEqual(set(value("--logit-bias", f"{first}=1000")["tokens"]), {first})
+        many = value("--repeat-penalty", "1.5", "--repeat-last-n", -1)["tokens"]
+        self.assertGreater(len(set(many)), len(set(base["tokens"])))
+        many = value("--presence-penalty", "3", "--frequency-penalty", "3")["tokens"]
+        self.assertGreater(len(set(many)), len(set(base["tokens"])))
+        self.assertEqual(value("--repeat-penalty", "1.5", "--repeat-last-n", 0)["tokens"],
+                         base["tokens"])
+        typical = value("--temperature", "1", "--typical-p", "0.3", "--seed", 1)["tokens"]
+        self.assertNotEqual(typical, value("--temperature", "1", "--seed", 1)["tokens"])
+
+    def test_stop(self):
+        args = ("run", "--raw", "-p", "One, two, three, four,", "-n", 40)
+        whole = json.loads(self.ok(hasten(*args, "--json")).out)
+        text = whole["text"]
+        for stop in (text[7:12], text[3:4], text[20:33]):
+            value = json.loads(self.ok(hasten(*args, "--stop", stop, "--stop", "never there",
+                                              "--json")).out)
+            self.assertEqual(value["text"], text[:text.index(stop)])
+            self.assertEqual(value["finish_reason"], "stop")
+            self.assertLess(value["completion_tokens"], whole["completion_tokens"])
+            self.assertEqual(self.ok(hasten(*args, "--stop", stop)).out, value["text"].rstrip("\n") + "\n")
+        value = json.loads(self.ok(hasten(*args, "--stop", text[-3:] + "no", "--json")).out)
+        self.assertEqual(value["text"], text)  # what was held back comes at the end
+        self.assertEqual(value["finish_reason"], "length")
+        self.fails(hasten(*args, "--stop", ""), 2, "stop string 1 is empty")
+
+    def test_logprobs(self):
+        value = json.loads(self.ok(hasten("run", "--raw", "-p", "The capital of France is", "-n", 6,
+                                          "--json", "--logprobs", 3)).out)
+        self.assertEqual([one["id"] for one in value["logprobs"]], value["tokens"])
+        for one in value["logprobs"]:
+            self.assertEqual(len(one["top"]), 3)
+            self.assertEqual(one["top"][0]["id"], one["id"])  # greedy
+            self.assertEqual(one["top"][0]["logprob"], one["logprob"])
+            self.assertLess(sum(math.exp(top["logprob"]) for top in one["top"]), 1)
+            self.assertGreater(one["top"][0]["logprob"], one["top"][1]["logprob"])
+        self.assertEqual("".join(one["token"] for one in value["logprobs"]), value["text"])
+        self.fails(hasten("run", "-p", "x", "--logprobs", 3), 2, "--json")
+        for wrong in ("5", "x=1", "5=", "5=nan", "-1=2", "5=inf"):
+            self.fails(hasten("run", "-p", "x", "--logit-bias=" + wrong), 2, "cannot be read", "198=-5")
+
     def test_cpu_class(self):
         value = json.loads(self.ok(hasten("run", "-p", "Hi", "-n", 2, "--cpu", "ref", "--kv-type", "f32",
                                           "--json")).out)

@@ -3,23 +3,58 @@
 what Jinja2 makes of them.
 
 The oracle is Jinja2's ImmutableSandboxedEnvironment set up as the transformers library does it
-(trim_blocks, lstrip_blocks, loop controls, tojson without escaping, raise_exception). Needs jinja2
-(3.1) in the Python environment; not run in CI.
+(trim_blocks, lstrip_blocks, loop controls, generation blocks, tojson without escaping,
+raise_exception, strftime_now with a fixed date). Needs jinja2 (3.1) in the Python environment; not
+run in CI.
 
 usage: make_templates.py > tests/golden/template_cases.h
 """
+import datetime
 import json
 
 import jinja2
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-# The same conversations stand in tests/unit/text/test_template.c.
+NOW = datetime.datetime(2024, 7, 6, 15, 4, 5)  # also in tests/unit/text/test_template.c
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text, **more):
+    return dict({"role": "assistant", "content": text}, **more)
+
+
+TOOLS = [
+    {"type": "function", "function": {
+        "name": "get_weather", "description": "The \"weather\" <now> & then, \u00e9",
+        "parameters": {"type": "object", "required": ["city"], "properties": {
+            "city": {"type": "string", "description": "City & country"},
+            "unit": {"type": "string", "enum": ["C", "F"], "default": "C"},
+            "days": {"type": "integer", "minimum": 1},
+            "options": {"type": "object", "properties": {"deep": {"type": ["string", "null"]}}},
+        }}}},
+    {"type": "function", "function": {"name": "noop", "description": "Nothing",
+                                      "parameters": {"type": "object", "properties": {}}}},
+]
+CALL = {"id": "call_1", "type": "function", "function": {
+    "name": "get_weather",
+    "arguments": {"city": "Paris, \"FR\"", "days": 2, "options": {"deep": None, "x": 1.5},
+                  "all": True}}}
+
 CONVERSATIONS = [
-    [("user", 'Hello, "x"!')],
-    [("system", "Be <b>brief</b>."), ("user", "  Hi\nthere "), ("assistant", "Yo \\ \u00e9"),
-     ("user", "bye")],
-    [],
+    {"messages": [user('Hello, "x"!')]},
+    {"messages": [{"role": "system", "content": "Be <b>brief</b>."}, user("  Hi\nthere "),
+                  assistant("Yo \\ \u00e9"), user("bye")]},
+    {"messages": []},
+    {"messages": [user("weather?"), assistant("", tool_calls=[CALL]),
+                  {"role": "tool", "content": "{\"t\": 20}", "tool_call_id": "call_1",
+                   "name": "get_weather"}],
+     "tools": TOOLS, "variables": {"enable_thinking": False, "extra": {"a": [1, 2.5, None]}}},
+    {"messages": [user([{"type": "text", "text": "a"}, {"type": "image"}]), assistant(None)],
+     "tools": []},
 ]
 
 SMOLLM2 = (
@@ -44,6 +79,163 @@ CASES = [
     # variables
     ("{{ bos_token }}|{{ eos_token }}|{{ nothing }}|{{ messages | length }}", 1, 0),
     ("{{ tools is none }} {{ documents is defined }} {{ unknown is defined }}", 0, 0),
+    # tools, tool calls, other fields, other variables
+    ("{{ tools | tojson }}|{{ messages | tojson }}|{{ enable_thinking }} {{ extra }}", 3, 0),
+    ("{{ tools | tojson(indent=4) }}", 3, 0),
+    ("{{ tools | length }} {{ messages | tojson }} {{ messages[0].content[1].type }} "
+     "{{ messages[1].content is none }} {{ tools is defined and tools }}", 4, 0),
+    ("{%- for tool in tools %}{{ tool.function.name }}: {{ tool['function'].description }}\n"
+     "{%- for name, p in tool.function.parameters.properties.items() %}\n"
+     "  {{ name }} ({{ p.type }}{% if name in tool.function.parameters.required %}, required"
+     "{% endif %}){{ ' = ' ~ p.default if p.default is defined }}\n{% endfor %}{% endfor %}", 3, 0),
+    ("{% for m in messages %}{% if m.tool_calls is defined and m.tool_calls %}"
+     "{% for c in m.tool_calls %}{{ c.function.name }}({{ c.function.arguments | tojson }})"
+     "{% for k, v in c.function.arguments | items %}{{ k }}={{ v }};{% endfor %}{% endfor %}"
+     "{% elif m.role == 'tool' %}{{ m.tool_call_id }}:{{ m.content }}{% else %}{{ m.content }}"
+     "{% endif %}|{% endfor %}", 3, 0),
+    ("{% for m in messages %}{% if m.content is string %}{{ m.content }}{% elif m.content is "
+     "iterable %}{% for p in m.content %}{{ p.text if p.type == 'text' else '<' ~ p.type ~ '>' }}"
+     "{% endfor %}{% else %}-{% endif %}{% endfor %}", 4, 0),
+    # macros and call blocks
+    ("{% macro hi(name, mark='!') %}Hi {{ name }}{{ mark }}{% endmacro %}{{ hi('a') }} "
+     "{{ hi('b', '?') }} {{ hi(mark='.', name='c') }} {{ hi() }} {{ hi('x') | upper }}", 0, 0),
+    ("{% macro m(a, b=a + 1, c=[a, b]) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(1) }}{{ m(1, 5) }}"
+     "{{ m(1, c=2) }}", 0, 0),
+    ("{%- macro tree(x, depth=0) -%}{{ depth }}{% for k in x %}[{{ tree(x[k], depth + 1) }}]"
+     "{% endfor %}{%- endmacro -%}{{ tree({'a': {'b': {}, 'c': {}}, 'd': {}}) }}", 0, 0),
+    ("{% macro m() %}{{ x }}{{ y is defined }}{% endmacro %}{% set x = 1 %}{{ m() }}"
+     "{% for y in [1] %}{{ m() }}{% endfor %}{% set x = 2 %}{{ m() }}", 0, 0),
+    ("{% macro m(x) %}{% set x = x + 1 %}{% set z = 5 %}{{ x }}{% endmacro %}{% set x = 10 %}"
+     "{{ m(1) }}{{ x }}{{ z is defined }}", 0, 0),
+    ("{% macro m(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, 3, k='v') }}"
+     "{{ m() }}", 0, 0),
+    ("{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}", 0, 0),
+    ("{% macro m(a) %}{{ a }}{% endmacro %}{{ m(b=2) }}", 0, 0),
+    ("{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, a=2) }}", 0, 0),
+    ("{% macro box(t) %}<{{ t }}>{{ caller() }}</{{ t }}>{% endmacro %}{% set v = 7 %}"
+     "{% call box('b') %}in {{ v }}{% endcall %}", 0, 0),
+    ("{% macro rows(xs) %}{% for x in xs %}{{ caller(x, loop.index) }};{% endfor %}{% endmacro %}"
+     "{% call(x, i) rows([5, 6]) %}{{ i }}:{{ x * 2 }}{% endcall %}", 0, 0),
+    ("{% macro m() %}{{ caller is defined }}{% endmacro %}{{ m() }}", 0, 0),
+    ("{% macro m() %}x{% endmacro %}{% call m() %}y{% endcall %}", 0, 0),
+    ("{% macro m(n) %}{{ n }}{% if n %}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(9) }}", 0, 0),
+    ("{% for i in [1, 2] %}{% macro m() %}{{ i }}{% endmacro %}{{ m() }}{% endfor %}", 0, 0),
+    ("{% for i in [1, 2, 3] %}{% macro m() %}{% for j in [1, 2] %}{% if j == 2 %}{% break %}"
+     "{% endif %}{{ j }}{% endfor %}{% endmacro %}{% if i == 2 %}{% continue %}{% endif %}{{ m() }}"
+     "{{ i }}{% endfor %}", 0, 0),
+    ("{% macro m(x) -%}\n  {{ x }}\n{%- endmacro %}[{{ m('a') }}]{% set t = m('b') ~ '!' %}{{ t }}",
+     0, 0),
+    # filter blocks, set with filters, with
+    ("{% filter upper %}a {{ 'b' }}{% filter trim %}  c  {% endfilter %}{% endfilter %}", 0, 0),
+    ("{% filter replace('a', 'b') | upper %}banana{% endfilter %}", 0, 0),
+    ("{% set x | trim | upper %}  a{{ 1 }}  {% endset %}[{{ x }}]", 0, 0),
+    ("{% set y = 1 %}{% filter upper %}{% set y = 2 %}a{{ y }}{% endfilter %}{{ y }}", 0, 0),
+    ("{% set a = 1 %}{% with a = 2, b = a %}{{ a }}{{ b }}{% set c = 3 %}{% endwith %}{{ a }}"
+     "{{ c is defined }}{% with %}{% set a = 9 %}{{ a }}{% endwith %}{{ a }}", 0, 0),
+    ("{% for i in [1, 2, 3] %}{% filter upper %}a{% if i == 2 %}{% break %}{% endif %}{{ i }}"
+     "{% endfilter %}{% endfor %}", 0, 0),
+    ("{% generation %}a{% set q = 1 %}{{ q }}{% endgeneration %}{{ q is defined }}", 0, 0),
+    # namespaces, dict
+    ("{% set ns = namespace({'a': 1}, b=2) %}{{ ns.a }}{{ ns.b }}{{ ns['a'] }}{{ ns.c is defined }}"
+     "{% set ns.c %}x{{ ns.a }}{% endset %}{{ ns.c }}", 0, 0),
+    ("{{ dict({'a': 1}, b=2) }} {{ dict([('x', 1), ['y', 2]]) }} {{ dict() }}", 0, 0),
+    # dates
+    ("{{ strftime_now('%Y-%m-%d') }}|{{ strftime_now('%d %b %Y') }}|{{ strftime_now('%A, %B %-d, "
+     "%H:%M:%S %I %p %y %j %a %e %F %T %% %w %u') }}|{{ strftime_now is defined }}", 0, 0),
+    # filters over sequences
+    ("{{ messages | map(attribute='role') | list }} {{ messages | map(attribute='x') | list }} "
+     "{{ messages | map(attribute='x', default='d') | join(',') }} {{ ['a', 'b'] | map('upper') | "
+     "join }} {{ [[1, 2], [3]] | map('first') | list }} {{ ['a-b'] | map('replace', '-', '+') | "
+     "list }} {{ [{'a': {'b': [7, 8]}}] | map(attribute='a.b.1') | list }} "
+     "{{ [[1, 2]] | map(attribute=1) | list }}", 1, 0),
+    ("{{ [1, 2, 3, 4] | select('odd') | list }} {{ [0, 1, '', 'a'] | select | list }} "
+     "{{ [1, 2, 3] | reject('equalto', 2) | list }} {{ [1, 2, 3] | select('>', 1) | list }} "
+     "{{ [0, 1] | reject | list }} {{ [1, 'a', none] | select('string') | list }} "
+     "{{ [1, 2, 5] | select('in', [2, 5]) | list }} {{ [3, 6, 7] | select('divisibleby', 3) | list }}",
+     0, 0),
+    ("{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | list }} "
+     "{{ messages | rejectattr('role', 'eq', 'user') | list | length }} "
+     "{{ messages | selectattr('content') | list | length }} "
+     "{{ messages | rejectattr('x') | list | length }} "
+     "{{ messages | selectattr('x', 'defined') | list }} "
+     "{{ messages | selectattr('role', 'in', ['system']) | first }}", 1, 0),
+    ("{{ tools | selectattr('function.name', 'equalto', 'noop') | map(attribute='function.name') | "
+     "join }} {{ tools | map(attribute='function') | map(attribute='name') | join(', ') }}", 3, 0),
+    # what is lazy is true, and used up by one walk
+    ("{{ 'y' if [] | select else 'n' }} {% set g = [1, 2, 3] | select %}{{ g | first }}"
+     "{{ g | list }}{{ g | list }} {{ (none | map('upper') | list) }} {{ nothing | select('x') | "
+     "list }} {{ g is iterable }} {{ g is sequence }} {{ 'y' if [] | list else 'n' }}", 0, 0),
+    ("{{ [1] | select | length }}", 0, 0),
+    ("{{ [1] | map('upper') | last }}", 0, 0),
+    ("{% for x in [3, 1] | select %}{{ loop.length }}{{ loop.last }}{{ x }}{% endfor %}"
+     "{% for x in [1, 2, 3] | reverse %}{{ x }}{{ loop.last }}{% endfor %} {{ 2 in [1, 2] | select }}",
+     0, 0),
+    ("{{ [3, 1, 2] | sort }} {{ [3, 1, 2] | sort(reverse=true) }} {{ ['b', 'A', 'c', 'a'] | sort }} "
+     "{{ ['b', 'A', 'c', 'a'] | sort(case_sensitive=true) }} {{ [1.5, 1, true] | sort }} "
+     "{{ [{'n': 2, 'm': 'x'}, {'n': 1, 'm': 'y'}, {'n': 2, 'm': 'a'}] | sort(attribute='n') }} "
+     "{{ [{'n': 2, 'm': 'x'}, {'n': 1, 'm': 'y'}, {'n': 2, 'm': 'a'}] | sort(attribute='n,m') | "
+     "map(attribute='m') | join }} {{ [[2, 1], [1, 9]] | sort }} {{ 'hello' | sort }} "
+     "{{ [('b', 1), ('a', 2), ('b', 0)] | sort(attribute=0, reverse=true) }} {{ [] | sort }}", 0, 0),
+    ("{{ [1, 'a'] | sort }}", 0, 0),
+    ("{{ [none, 1] | sort }}", 0, 0),
+    ("{{ ['b', 'B', 'a', 'b'] | unique | list }} {{ ['b', 'B'] | unique(case_sensitive=true) | list }} "
+     "{{ [1, 1.0, true, 2] | unique | list }} {{ [{'a': 1, 'b': 2}, {'a': 1, 'b': 3}] | "
+     "unique(attribute='a') | list }}", 0, 0),
+    ("{{ [[1], [1]] | unique | list }}", 0, 0),
+    ("{{ {'b': 1, 'A': 3, 'c': 2} | dictsort }} {{ {'b': 1, 'A': 3, 'c': 2} | dictsort(true) }} "
+     "{{ {'b': 1, 'A': 3, 'c': 2} | dictsort(by='value') }} {{ {'b': 1, 'A': 3} | "
+     "dictsort(reverse=true) }} {% for k, v in {'z': 1, 'y': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}",
+     0, 0),
+    ("{{ [1] | dictsort }}", 0, 0),
+    ("{{ [1, 2, 3.5] | sum }} {{ [{'v': 2}, {'v': 3}] | sum(attribute='v', start=10) }} {{ [] | sum }} "
+     "{{ [[1], [2]] | sum(start=[]) }}", 0, 0),
+    ("{{ [3, 1, 2] | min }} {{ [3, 1, 2] | max }} {{ ['b', 'A'] | min }} {{ ['b', 'A', 'B'] | max }} "
+     "{{ [{'v': 2}, {'v': 3}] | max(attribute='v') }} [{{ [] | min }}] "
+     "{{ ['b', 'C'] | min(case_sensitive=true) }}", 0, 0),
+    ("{{ messages | join(', ', attribute='role') }} {{ messages | join(attribute='role') }}", 1, 0),
+    # filters over texts and numbers
+    ("[{{ 'a\nb\n\nc' | indent }}] [{{ 'a\nb' | indent(2, true) }}] [{{ 'a\n\nb' | indent(1, "
+     "blank=true) }}] [{{ 'a\nb\n' | indent(width='>>', first=true) }}] [{{ '' | indent }}] "
+     "[{{ '\n' | indent(2, true, true) }}] [{{ 'a\r\nb\rc' | indent(1) }}]", 0, 0),
+    ("{{ 'hello wORLD-foo (bar) x_y it\\'s' | title }} {{ \"they're bill's\".title() }}", 0, 0),
+    ("{{ '<a href=\"x\">&\\'</a>' | e }} {{ '<' | escape | e }} {{ ('<b>' | safe) + '<c>' }} "
+     "{{ '<' + ('>' | safe) }} {{ '<' ~ ('>' | safe) }} {{ ('<' | safe) is escaped }} "
+     "{{ '<' is escaped }} {{ ('<b>' | safe | trim) + '&' }} {{ 1 | e }}", 0, 0),
+    ("{{ 2.5 | round }} {{ 3.5 | round }} {{ 2.567 | round(2) }} {{ 2.675 | round(2) }} {{ 2.1 | "
+     "round(0, 'ceil') }} {{ 2.19 | round(1, 'floor') }} {{ 42 | round }} {{ 42.7 | round | int }} "
+     "{{ 1234 | round(-2) }} {{ 1250.0 | round(-2) }} {{ 5 | round(1, 'ceil') }} {{ true | round }}",
+     0, 0),
+    ("{{ '0x1f' | int(base=16) }} {{ 'ff' | int(0, 16) }} {{ '101' | int(base=2) }} {{ 'zz' | int(5, 10)"
+     " }} {{ ' 42 ' | int }} {{ '-7' | int }} {{ '42.9' | int }} {{ '9007199254740993' | int }} "
+     "{{ none | int(3) }} {{ [] | int }} {{ none | float }} {{ '1e3' | int }}", 0, 0),
+    ("{{ '%s is %d and %.2f' % ('a', 3, 2.5) }} {{ '%s' % 'x' }} {{ '%5s|%-5s|%05d|%x|%r|%%' % ('a', "
+     "'b', 42, 255, 'q') }} {{ '%(a)s-%(b)d' % {'a': 1, 'b': 2} }} {{ '%s %s' | format(1, none) }} "
+     "{{ '%(x)s' | format(x='y') }} {{ '%+d %g %e %i' % (5, 0.5, 12345.678, 7.9) }} "
+     "{{ '%s' % [1, 2] }} {{ '%.2s' % 'abc' }}", 0, 0),
+    ("{{ '%s %s' % 'a' }}", 0, 0),
+    ("{{ '%d' % 'a' }}", 0, 0),
+    ("{{ '%s' % ('a', 'b') }}", 0, 0),
+    ("{{ '{} {}'.format(1, 'a') }} {{ '{1}{0}'.format('a', 'b') }} {{ '{x}{{}}'.format(x=none) }} "
+     "{{ '{!r}'.format('q') }} {{ '{:.2f}|{:5d}|{:<5}|{:>5}|{:05d}|{:5}|{:s}'.format(2.5, 42, 'a', 'b', "
+     "7, 'c', 'd') }}", 0, 0),
+    ("{{ '{} {}'.format(1) }}", 0, 0),
+    ("{{ {'b': 1, 'a': [1, {'d': 1, 'c': 2}]} | tojson(sort_keys=true) }} {{ {'a': [1, 2]} | "
+     "tojson(separators=(',', ':')) }} {{ '\u00e9\U0001f600\u2028' | tojson(ensure_ascii=true) }} "
+     "{{ {'a': [1, []], 'b': {}} | tojson(indent='\t') }} {{ [1, 2] | tojson(false, 1) }} "
+     "{{ {1: 2, none: 3, true: 4, 1.5: 5} | tojson }} {{ [1] | tojson(indent=0) }}", 0, 0),
+    ("{{ messages | tojson(unknown=1) }}", 0, 0),
+    ("{{ '\u65e5\u672c X' | lower }} {{ '\u65e5\u672c x' | title }} {{ '\U0001f600 ok' | upper }}", 0, 0),
+    # further methods
+    ("{{ 'a.b.c'.rsplit('.', 1) }} {{ 'a.b'.rsplit('.') }} {{ 'a=b=c'.partition('=') }} "
+     "{{ 'a=b=c'.rpartition('=') }} {{ 'ab'.partition('x') }} {{ 'ab'.rpartition('x') }} "
+     "{{ 'abab'.rfind('b') }} {{ 'abab'.rfind('x') }} {{ [1, 2, 1].count(1) }} {{ [5, 6].index(6) }} "
+     "{{ {'a': 1}.copy() }}", 0, 0),
+    ("{{ 'abc'.isalpha() }}{{ 'a1'.isalnum() }}{{ 'A1'.isupper() }}{{ 'a1'.islower() }}{{ ' '.isspace()"
+     " }}{{ ''.isalpha() }}{{ '1'.islower() }}{{ 'aB'.isupper() }}{{ '12'.isnumeric() }}", 0, 0),
+    # further tests
+    ("{{ 'AB' is upper }} {{ 'ab' is lower }} {{ 'trim' is filter }} {{ 'nope' is filter }} {{ 'odd' is "
+     "test }} {{ none is sameas none }} {{ 1 is sameas 2 }} {{ 3 is ge 2 }} {{ 3 is le(2) }} "
+     "{{ 3 is greaterthan 2 }} {{ 1 is lessthan 2 }} {{ 1 is not in [2] }}", 0, 0),
     # white-space control
     ("a\n  {% if true %}\n  b\n  {% endif %}\nc", 0, 0),
     ("a\n  {%- if true -%}\n  b\n  {%- endif -%}\nc", 0, 0),
@@ -190,6 +382,20 @@ CASES = [
 ]
 
 
+class Generation(Extension):
+    """{% generation %}, which marks what the assistant wrote."""
+    tags = {"generation"}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("body"), [], [], body).set_lineno(line)
+
+    @staticmethod
+    def body(caller):
+        return caller()
+
+
 def environment():
     def raise_exception(message):
         raise jinja2.exceptions.TemplateError(message)
@@ -199,19 +405,21 @@ def environment():
                           sort_keys=sort_keys)
 
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
-                                         extensions=[loopcontrols])
+                                         extensions=[Generation, loopcontrols])
     made.filters["tojson"] = tojson
     made.globals["raise_exception"] = raise_exception
+    made.globals["strftime_now"] = NOW.strftime
     return made
 
 
 def render(source, conversation, prompt):
     """What Jinja2 writes, or None where it fails."""
-    messages = [{"role": role, "content": text} for role, text in CONVERSATIONS[conversation]]
+    given = CONVERSATIONS[conversation]
     try:
         return environment().from_string(source).render(
-            messages=messages, tools=None, documents=None, add_generation_prompt=bool(prompt),
-            bos_token="<s>", eos_token="</s>")
+            messages=given["messages"], tools=given.get("tools"), documents=None,
+            add_generation_prompt=bool(prompt), bos_token="<s>", eos_token="</s>",
+            **given.get("variables", {}))
     except Exception:
         return None
 
@@ -243,10 +451,57 @@ def quote(text):
     return "\n     ".join('"%s"' % line for line in lines)
 
 
+def flatten(value, key=None):
+    """Rows of struct template_value in prefix order."""
+    text, integer, real = None, 0, 0.0
+    if isinstance(value, dict):
+        kind, integer = "{", len(value)
+    elif isinstance(value, list):
+        kind, integer = "[", len(value)
+    elif value is None:
+        kind = "n"
+    elif isinstance(value, bool):
+        kind, integer = "b", int(value)
+    elif isinstance(value, int):
+        kind, integer = "i", value
+    elif isinstance(value, float):
+        kind, real = "f", value
+    else:
+        kind, text = "s", value
+    yield "    {'%s', %s, %s, %d, %r}," % (kind, quote(key), quote(text), integer, real)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from flatten(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from flatten(item)
+
+
+def print_conversations():
+    print("/* A JSON-like value: n none, b bool, i int, f float, s text, [ list, { dict; what a list or"
+          "\n * dict has (integer: how many) follows. */")
+    print("struct template_value {\n    char kind;\n    const char *key, *text;\n    long long integer;\n"
+          "    double real;\n};")
+    names = ("messages", "tools", "variables")
+    for i, conversation in enumerate(CONVERSATIONS):
+        for name in names:
+            if name in conversation:
+                print("static const struct template_value %s_%d[] = {" % (name, i))
+                print("\n".join(flatten(conversation[name])))
+                print("};")
+    print("static const struct template_conversation {\n    const struct template_value *messages, "
+          "*tools, *variables;\n} template_conversations[] = {")
+    for i, conversation in enumerate(CONVERSATIONS):
+        print("    {%s}," % ", ".join("%s_%d" % (name, i) if name in conversation else "NULL"
+                                      for name in names))
+    print("};")
+
+
 def main():
     print("/* Written by make_templates.py with Jinja2 %s: do not edit. expected is NULL where Jinja2"
           "\n * fails. */" % jinja2.__version__)
     print("/* clang-format off */")
+    print_conversations()
     print("static const struct template_case {\n    const char *source;\n    int conversation;\n"
           "    bool add_generation_prompt;\n    const char *expected;\n} template_cases[] = {")
     for source, conversation, prompt in CASES:

@@ -225,8 +225,8 @@ V16_INLINE __m256i code_table(const struct code_form *form)
         _mm_loadu_si128((const __m128i *)(const void *)form->values));
 }
 
-V16_INLINE void code_part_tile(const struct linear_tile *tile, const struct code_form *form,
-                               struct code_part part, bool prefetch)
+KN_TILE_BODY void code_part_tile(const struct linear_tile *tile, const struct code_form *form,
+                                 struct code_part part, bool prefetch)
 {
     const int groups = 32 / form->group;
     const uint8_t *w = tile->w;

@@ -218,8 +218,8 @@ V16_INLINE __m512i code_table(const struct code_form *form)
     return _mm512_broadcast_i32x4(_mm_xor_si128(values, _mm_set1_epi8((char)0x80)));
 }
 
-V16_INLINE void code_tile(const struct linear_tile *tile, const struct code_form *form, int tokens,
-                          bool prefetch)
+KN_TILE_BODY void code_tile(const struct linear_tile *tile, const struct code_form *form,
+                            int tokens, bool prefetch)
 {
     const int groups = 32 / form->group;
     const uint8_t *w = tile->w;
@@ -259,8 +259,8 @@ V16_INLINE void code_tile(const struct linear_tile *tile, const struct code_form
 }
 
 /* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes. */
-V16_INLINE void unpack_codes(const struct code_form *form, const struct code_form *to_form,
-                             const uint8_t *w, int64_t cols, uint8_t *to)
+KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_form *to_form,
+                               const uint8_t *w, int64_t cols, uint8_t *to)
 {
     const int groups = 32 / form->group;
     const __m512i table = code_table(form);

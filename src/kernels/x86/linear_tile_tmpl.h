@@ -24,6 +24,19 @@
 #define KN_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* The body of a coded tile: a copy for every form and number of tokens, so that all of it is in
+ * registers. Builds with sanitizers have one copy that reads both (dozens compile for minutes). */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KN_TILE_BODY static __attribute__((noinline))
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KN_TILE_BODY static __attribute__((noinline))
+#endif
+#ifndef KN_TILE_BODY
+#define KN_TILE_BODY V16_INLINE
+#endif
+
 /* Tokens per chunk of the driver: a multiple of every class's group sizes (4, 6, 12). */
 #define LINEAR_CHUNK 48
 

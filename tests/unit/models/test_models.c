@@ -16,8 +16,9 @@ struct recipe {
     uint32_t set_value;
     bool untied, factors, head_counts_array, key_length_48;
     int32_t tokenizer; /* 0 none, 1 gpt2, 2 llama */
-    const char *pre;
-    bool im_end;
+    const char *pre, *name;
+    int64_t eos; /* tokenizer.ggml.eos_token_id unless 0 */
+    bool im_end, no_space_prefix;
     uint32_t kv_heads_second; /* with head_counts_array: value of layer 1 */
     float scale_factor;
 };
@@ -75,6 +76,19 @@ static void put_tokenizer(const struct recipe *r)
     }
     if (r->im_end)
         tokens[2] = hs_str_of("<|im_end|>");
+    int32_t negative = -1;
+    if (r->eos > 0)
+        must(gguf_put_u32(writer, "tokenizer.ggml.eos_token_id", (uint32_t)r->eos, &error));
+    if (r->eos < 0)
+        must(gguf_put_entry(writer,
+                            &(struct gguf_entry){.key = hs_str_of("tokenizer.ggml.eos_token_id"),
+                                                 .type = GGUF_I32,
+                                                 .data = (const uint8_t *)&negative,
+                                                 .count = 1,
+                                                 .data_bytes = sizeof negative},
+                            &error));
+    if (r->no_space_prefix)
+        must(gguf_put_bool(writer, "tokenizer.ggml.add_space_prefix", false, &error));
     must(gguf_put_text(writer, "tokenizer.ggml.model",
                        hs_str_of(r->tokenizer == 1 ? "gpt2" : "llama"), &error));
     if (r->pre)
@@ -91,7 +105,7 @@ static void put_metadata(const struct recipe *r)
 {
     must(gguf_put_text(writer, "general.architecture",
                        hs_str_of(r->architecture ? r->architecture : "llama"), &error));
-    must(gguf_put_text(writer, "general.name", hs_str_of("tiny"), &error));
+    must(gguf_put_text(writer, "general.name", hs_str_of(r->name ? r->name : "tiny"), &error));
     put_number(r, "block_count", 2);
     put_number(r, "context_length", 128);
     put_number(r, "embedding_length", E);
@@ -412,6 +426,19 @@ TEST(defaults_of_vocabularies)
     CHECK_INT(vocab.bos, 1);
     CHECK_INT(vocab.eos, 2);
     CHECK_INT(vocab.unknown, 0);
+    CHECK(!vocab.strip_after_special);
+    gguf_close(&file);
+    /* an id beyond the vocabulary leaves the default, a negative one means none */
+    file = make((struct recipe){
+        .tokenizer = 2, .name = "A Phi-3 mini", .eos = UINT32_MAX, .no_space_prefix = true});
+    must(md_vocab_read(file, &arena, &error, &vocab));
+    CHECK(vocab.strip_after_special && !vocab.add_space_prefix);
+    CHECK_INT(vocab.eos, 2);
+    gguf_close(&file);
+    file = make((struct recipe){.tokenizer = 2, .name = "phi", .eos = -1});
+    must(md_vocab_read(file, &arena, &error, &vocab));
+    CHECK(!vocab.strip_after_special);
+    CHECK_INT(vocab.eos, -1);
     gguf_close(&file);
     file = make((struct recipe){0});
     CHECK_INT(md_vocab_read(file, &arena, &error, &vocab), HASTEN_NOT_FOUND);
