@@ -4,6 +4,7 @@
 #   make run        build, fetch the default model, chat in a terminal
 #   make run PROMPT="..."   answer once and exit; stdout holds only the answer (make -s)
 #   make test       build and run everything a fresh machine can
+#   make fuzz       fuzz every parser for 60 s (SECONDS_EACH=N)
 #   make bench      build the benchmarks; see bench/README.md
 #   make format     clang-format the sources
 #   make clean
@@ -14,7 +15,7 @@ MODEL  ?= smollm2-135m
 HASTEN := build/release/hasten
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all build deps run test bench format clean
+.PHONY: all build deps run test fuzz bench format clean
 
 all: build
 
@@ -33,6 +34,9 @@ run: export PROMPT := $(PROMPT)
 
 test: build
 	@cd build/release && ctest --output-on-failure -j2 $(CTEST_ARGS)
+
+fuzz: deps
+	@tools/install-deps tools/debian-packages-ci.txt && tools/fuzz $(SECONDS_EACH)
 
 bench: deps
 	@cmake --preset bench >/dev/null && cmake --build build/bench -- --quiet
