@@ -9,9 +9,9 @@
  * Numerics (docs/ARCHITECTURE.md "Same bits"): every output element is one float chain in a fixed
  * order that depends on nothing but the op, the types and K:
  *   linear, float weights   acc = fma(w[k], x[k], acc), k ascending, acc starts at +0
- *   linear, coded weights   per 32-block, ascending: isum exact in int32;
- *                           acc = fma((float)isum, d_w * d_a, acc), then for types with a minimum
- *                           acc = fma(m_w, sum_a, acc), where sum_a = d_a * (float)sum(codes)
+ *   linear, coded weights   per group of 32 or 16 k that shares a scale, ascending: isum exact in
+ *                           int32; acc = fma((float)isum, d_w * d_a, acc), then for types with a
+ *                           minimum acc = fma(m_w, sum_a, acc), sum_a = d_a * (float)sum(codes)
  *   reductions over a row   32 virtual lanes: lane i adds elements i, i+32, ... ascending, then
  *                           lanes i and i+16, i+8, i+4, i+2, i+1 are added pairwise
  *   exp, tanh, sin, cos     own polynomials (kernels/math.h), the same operations on every machine

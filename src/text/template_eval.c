@@ -679,14 +679,15 @@ static enum hasten_status run_filter_block(struct tx_eval *eval, const struct tx
                                            enum flow *flow_out)
 {
     struct tx_value value;
-    struct hs_str text;
     HS_TRY(capture(eval, node->list, eval->scope, flow_out, &value));
     if (*flow_out != FLOW_ON)
         return HASTEN_OK;
     HS_TRY(filter_text(eval, node->a, &value));
     eval->line = node->line;
-    HS_TRY(tx_eval_text(eval, &value, &text));
-    return tx_eval_write(eval, text);
+    if (value.kind != TX_STRING)
+        return tx_eval_fail(eval, HASTEN_INVALID_ARGUMENT, "a filter block gives a %s",
+                            tx_type_name(&value));
+    return tx_eval_write(eval, value.string);
 }
 
 /* The values are those of the scope around. */

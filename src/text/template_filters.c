@@ -502,7 +502,8 @@ static bool test_kind(enum test test, const struct tx_value *value)
     case TEST_ESCAPED:
         return kind == TX_STRING && value->is_markup;
     default:
-        return kind == TX_MACRO || kind == TX_FUNCTION || kind == TX_METHOD || kind == TX_LOOP;
+        return kind == TX_UNDEFINED || kind == TX_MACRO || kind == TX_FUNCTION ||
+               kind == TX_METHOD || kind == TX_LOOP;
     }
 }
 

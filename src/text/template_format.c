@@ -452,7 +452,10 @@ static enum hasten_status percent(struct tx_eval *eval, struct hs_str format,
         HS_TRY(convert(eval, &conversion, value, out));
     }
     size_t count = values->kind == TX_TUPLE ? values->list->count : 1;
-    if (next < count && values->kind != TX_DICT)
+    /* As Python has it: only a tuple or a plain value must be used. */
+    bool may_be_left =
+        values->kind == TX_DICT || values->kind == TX_LIST || values->kind == TX_UNDEFINED;
+    if (next < count && !may_be_left)
         return tx_eval_fail(eval, HASTEN_INVALID_ARGUMENT, "not all arguments are used by %%");
     return HASTEN_OK;
 }

@@ -285,7 +285,8 @@ static enum hasten_status merge(struct tx_eval *eval, const struct sorted *in, s
     size_t left = bounds[0], right = bounds[1];
     for (size_t at = bounds[0]; at < bounds[2]; at++) {
         bool takes_right = left == bounds[1];
-        if (!takes_right && right < bounds[2])
+        /* Equal keys need no order: none beside none is fine. */
+        if (!takes_right && right < bounds[2] && !tx_equal(&in[right].key, &in[left].key))
             HS_TRY(tx_apply_compare(eval, hs_str_of(reverse ? ">" : "<"), &in[right].key,
                                     &in[left].key, &takes_right));
         out[at] = in[takes_right ? right++ : left++];

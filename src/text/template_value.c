@@ -332,10 +332,12 @@ bool tx_print(const struct tx_value *value, bool repr, struct hs_buffer *out)
         print_float(value->real, out);
         return true;
     case TX_STRING:
+        put(out, repr && value->is_markup ? "Markup(" : "");
         if (repr)
             print_quoted(value->string, out);
         else
             hs_buffer_append(out, value->string.data, value->string.size_bytes);
+        put(out, repr && value->is_markup ? ")" : "");
         return true;
     case TX_LIST:
     case TX_TUPLE:

@@ -697,6 +697,10 @@ def isolate(scratch):
     MODEL_PATH = os.path.realpath(MODEL_PATH)
     ENV.pop("HASTEN_HOME", None)
     ENV["XDG_CACHE_HOME"] = ENV["XDG_STATE_HOME"] = str(home)
+    # For sanitizer builds: libedit keeps the names of functions that a program adds to it.
+    suppressions = pathlib.Path(scratch) / "lsan.txt"
+    suppressions.write_text("leak:wcsdup\n")
+    ENV["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
 
 
 if __name__ == "__main__":

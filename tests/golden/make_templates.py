@@ -212,6 +212,9 @@ CASES = [
      "'b', 42, 255, 'q') }} {{ '%(a)s-%(b)d' % {'a': 1, 'b': 2} }} {{ '%s %s' | format(1, none) }} "
      "{{ '%(x)s' | format(x='y') }} {{ '%+d %g %e %i' % (5, 0.5, 12345.678, 7.9) }} "
      "{{ '%s' % [1, 2] }} {{ '%.2s' % 'abc' }}", 0, 0),
+    ("{{ ['<' | e, 'a' | safe] }} {{ 'a' % [] }} {{ nothing is callable }} {{ [none, none] | sort }} "
+     "{{ [{'n': none}, {'n': none, 'm': 1}] | sort(attribute='n') }}", 0, 0),
+    ("{% filter length %}a{% endfilter %}", 0, 0),
     ("{{ '%s %s' % 'a' }}", 0, 0),
     ("{{ '%d' % 'a' }}", 0, 0),
     ("{{ '%s' % ('a', 'b') }}", 0, 0),

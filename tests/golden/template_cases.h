@@ -499,6 +499,14 @@ static const struct template_case {
      0, false,
      "a is 3 and 2.50 x     a|b    |00042|ff|'q'|% 1-2 1 None y +5 0.5 1.234568e+04 7 "
      "[1, 2] ab"},
+    {"{{ ['<' | e, 'a' | safe] }} {{ 'a' % [] }} {{ nothing is callable }} {{ [none, n"
+     "one] | sort }} {{ [{'n': none}, {'n': none, 'm': 1}] | sort(attribute='n') }}",
+     0, false,
+     "[Markup('&lt;'), Markup('a')] a True [None, None] [{'n': None}, {'n': None, 'm':"
+     " 1}]"},
+    {"{% filter length %}a{% endfilter %}",
+     0, false,
+     NULL},
     {"{{ '%s %s' % 'a' }}",
      0, false,
      NULL},

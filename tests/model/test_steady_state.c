@@ -79,4 +79,22 @@ TEST(decoding_200_tokens_allocates_nothing)
     hs_free(path);
 }
 
+/* What the passes make of a llama layer: rmsnorm+quantize, q k v with rope and append, attention+
+ * quantize, output+residual, rmsnorm+quantize, gate up with GLU and quantize, down+residual. */
+TEST(a_layer_is_seven_instructions)
+{
+    char *path = mt_model_path("smollm2-135m");
+    struct en_model *model = mt_open(path, NULL);
+    const struct pl_plan *plan = en_plan(model);
+    int of_layer[30] = {0};
+    for (int32_t i = 0; i < plan->instruction_count; i++)
+        if (plan->instructions[i].layer >= 0)
+            of_layer[plan->instructions[i].layer]++;
+    for (int layer = 0; layer < 29; layer++) /* the last one also picks the wanted rows */
+        CHECK_INT(of_layer[layer], 7);
+    CHECK(of_layer[29] <= 10);
+    en_close(&model);
+    hs_free(path);
+}
+
 TEST_MAIN()
