@@ -46,6 +46,11 @@ void run_print_stats(const struct run_job *job, const struct run_answer *answer)
             milliseconds(g->gap_p99_ns));
     fprintf(stderr, "memory   %s at most\n", cli_size_text(hs_peak_rss_bytes(), size));
     fprintf(stderr, "load     %.1f ms\n", milliseconds(job->load_ns));
+    fprintf(stderr, "counted ");
+    for (int i = 0; i < OB_COUNTER_COUNT; i++)
+        fprintf(stderr, " %s %" PRIu64, ob_counter_name((enum ob_counter)i),
+                ob_counter_get(en_counters(job->model), (enum ob_counter)i));
+    fprintf(stderr, "\n");
 }
 
 /* --- JSON --- */

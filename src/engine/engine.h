@@ -15,6 +15,7 @@
 #include "base/cpu.h"
 #include "base/team.h"
 #include "models/model.h"
+#include "observe/counters.h"
 #include "plan/plan.h"
 #include "runtime/run.h"
 #include "text/chat_template.h"
@@ -68,6 +69,8 @@ int en_threads(const struct en_model *model);
 /* Short text that names everything bits depend on besides model and tokens:
  * "avx512vnni-a8.32-kv.f16". */
 const char *en_recipe(const struct en_model *model);
+/* Counts since the model was opened; read with ob_counter_get from any thread. */
+const struct ob_counters *en_counters(const struct en_model *model);
 
 /* A sequence of this model; at most en_context positions. */
 HS_MUST_USE enum hasten_status en_sequence_open(struct en_model *model, struct hs_error *error,

@@ -224,6 +224,17 @@ static enum hasten_status generate(struct generation *g, const int32_t *prompt,
     return decode(g, logits, start_ns, error);
 }
 
+static void count_request(struct en_model *model, const struct en_generated *result,
+                          enum hasten_status status)
+{
+    struct ob_counters *counters = &model->counters;
+    ob_count(counters, OB_REQUESTS, 1);
+    ob_count(counters, OB_PROMPT_TOKENS, (uint64_t)result->prompt_tokens);
+    ob_count(counters, OB_GENERATED_TOKENS, (uint64_t)result->completion_tokens);
+    ob_count(counters, OB_REQUESTS_CANCELLED, result->finish == EN_FINISH_CANCEL);
+    ob_count(counters, OB_REQUESTS_FAILED, status != HASTEN_OK);
+}
+
 enum hasten_status en_generate(struct en_model *model, struct rt_sequence *sequence,
                                const int32_t *prompt, int64_t prompt_count,
                                const struct en_generate_options *options, struct hs_error *error,
@@ -247,6 +258,7 @@ enum hasten_status en_generate(struct en_model *model, struct rt_sequence *seque
         g.result.gap_p99_ns = gaps.p99_ns;
         *result_out = g.result;
     }
+    count_request(model, &g.result, status);
     tx_sampler_close(&g.sampler);
     ob_samples_close(&g.gaps);
     tx_stops_close(&g.stops);

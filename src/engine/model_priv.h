@@ -26,6 +26,7 @@ struct en_model {
     int threads;
     int64_t context;
     char recipe[64];
+    struct ob_counters counters;
     _Atomic bool cancel; /* outlives a step, unlike the run's own word */
 };
 

@@ -269,3 +269,8 @@ const char *en_recipe(const struct en_model *model)
 {
     return model->recipe;
 }
+
+const struct ob_counters *en_counters(const struct en_model *model)
+{
+    return &model->counters;
+}

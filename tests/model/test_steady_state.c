@@ -73,6 +73,10 @@ TEST(decoding_200_tokens_allocates_nothing)
     CHECK_INT(result.completion_tokens, 220);
     CHECK(watch.tokens >= 220);
     CHECK_INT(watch.allocations, 0);
+    /* One step for the prompt, one per token but the last; counted, not guessed. */
+    CHECK_INT(ob_counter_get(en_counters(model), OB_STEPS), 220);
+    CHECK_INT(ob_counter_get(en_counters(model), OB_PROMPT_TOKENS), 5);
+    CHECK_INT(ob_counter_get(en_counters(model), OB_GENERATED_TOKENS), 220);
     CHECK_INT(watch.logprobs, 5 * watch.tokens);
     rt_sequence_close(&sequence);
     en_close(&model);
