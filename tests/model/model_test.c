@@ -20,7 +20,7 @@ void mt_must(enum hasten_status status, const struct hs_error *error)
     exit(1);
 }
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
+void mt_fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -205,6 +205,73 @@ struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden)
     return kl;
 }
 
+/* Logits of tokens [at, at + count) of a window. */
+static const float *feed_all(struct en_model *model, struct rt_sequence *sequence,
+                             const int32_t *ids, int32_t count)
+{
+    struct hs_error error = {0};
+    const float *logits = NULL;
+    struct en_item item = {sequence, ids, count, RT_WANT_ALL};
+    mt_must(en_step(model, &item, 1, &error, &logits), &error);
+    return logits;
+}
+
+static int64_t argmax(const float *logits, int64_t vocab)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < vocab; i++)
+        best = logits[i] > logits[best] ? i : best;
+    return best;
+}
+
+static double log_sum_exp(const float *logits, int64_t vocab)
+{
+    double largest = (double)logits[argmax(logits, vocab)], sum = 0.0;
+    for (int64_t i = 0; i < vocab; i++)
+        sum += exp((double)logits[i] - largest);
+    return largest + log(sum);
+}
+
+static void add_row(struct mt_kl *kl, const float *reference, const float *logits, int64_t vocab)
+{
+    double a = log_sum_exp(reference, vocab), b = log_sum_exp(logits, vocab), value = 0.0;
+    for (int64_t i = 0; i < vocab; i++) {
+        double log_p = (double)reference[i] - a;
+        value += exp(log_p) * (log_p - ((double)logits[i] - b));
+    }
+    kl->mean += value;
+    kl->largest = value > kl->largest || value != value ? value : kl->largest;
+    kl->argmax_differs += argmax(reference, vocab) != argmax(logits, vocab);
+    kl->rows++;
+}
+
+struct mt_kl mt_compare_models(struct en_model *model, struct en_model *reference,
+                               const struct mt_golden *golden, int32_t first)
+{
+    enum { CHUNK = 32 };
+    struct hs_error error = {0};
+    struct mt_kl kl = {0};
+    int64_t vocab = en_facts(model)->vocab;
+    for (uint32_t w = 0; w < golden->windows; w++) {
+        const int32_t *ids = (const int32_t *)(golden->ids + (size_t)w * golden->ctx);
+        struct rt_sequence *ours = NULL, *theirs = NULL;
+        mt_must(en_sequence_open(model, &error, &ours), &error);
+        mt_must(en_sequence_open(reference, &error, &theirs), &error);
+        for (int32_t at = 0; at < (int32_t)golden->ctx - 1; at += CHUNK) {
+            int32_t left = (int32_t)golden->ctx - 1 - at, count = left < CHUNK ? left : CHUNK;
+            const float *a = feed_all(reference, theirs, ids + at, count);
+            const float *b = feed_all(model, ours, ids + at, count);
+            for (int32_t i = 0; i < count; i++)
+                if (at + i >= first)
+                    add_row(&kl, a + i * vocab, b + i * vocab, vocab);
+        }
+        rt_sequence_close(&ours);
+        rt_sequence_close(&theirs);
+    }
+    kl.mean /= kl.rows;
+    return kl;
+}
+
 static void check_text(const struct ir_graph *graph)
 {
     struct hs_error error = {0};
@@ -240,23 +307,23 @@ static void check_token_record(const struct tx_tokenizer *tokenizer, struct hs_c
     uint32_t length = hs_cursor_u32(cursor);
     struct hs_str text = {(const char *)hs_cursor_take(cursor, length), length};
     if (cursor->failed)
-        fail("token golden: record %u is cut off", record);
+        mt_fail("token golden: record %u is cut off", record);
     struct tx_encode_options options = {.add_special = false, .parse_special = false};
     mt_must(tx_encode(tokenizer, text, options, &error, &ids), &error);
     uint32_t count = hs_cursor_u32(cursor);
     if ((uint32_t)ids.count != count)
-        fail("record %u: %d ids, expected %u for \"%.*s\"", record, (int)ids.count, count,
-             HS_STR(text));
+        mt_fail("record %u: %d ids, expected %u for \"%.*s\"", record, (int)ids.count, count,
+                HS_STR(text));
     for (uint32_t i = 0; i < count; i++) {
         uint32_t expected = hs_cursor_u32(cursor);
         if ((uint32_t)ids.ids[i] != expected)
-            fail("record %u, id %u: %d, expected %u for \"%.*s\"", record, i, (int)ids.ids[i],
-                 expected, HS_STR(text));
+            mt_fail("record %u, id %u: %d, expected %u for \"%.*s\"", record, i, (int)ids.ids[i],
+                    expected, HS_STR(text));
     }
     tx_decode(tokenizer, ids.ids, ids.count, true, &back);
     if (!(loses && loses(text)) && !hs_str_equal(text, (struct hs_str){back.data, back.size_bytes}))
-        fail("record %u: \"%.*s\" comes back as \"%.*s\"", record, HS_STR(text),
-             (int)back.size_bytes, back.data ? back.data : "");
+        mt_fail("record %u: \"%.*s\" comes back as \"%.*s\"", record, HS_STR(text),
+                (int)back.size_bytes, back.data ? back.data : "");
     tx_ids_free(&ids);
     hs_buffer_free(&back);
 }
@@ -278,12 +345,12 @@ uint32_t mt_check_tokens(const char *name, const char *golden, bool (*loses)(str
     const uint8_t *magic = hs_cursor_take(&cursor, 4);
     if (!magic || memcmp(magic, "HTOK", 4) != 0 || hs_cursor_u32(&cursor) != 1 ||
         hs_cursor_u32(&cursor) != en_facts(model)->vocab)
-        fail("token golden: not of version 1 or of another vocabulary than %s", name);
+        mt_fail("token golden: not of version 1 or of another vocabulary than %s", name);
     uint32_t records = hs_cursor_u32(&cursor);
     for (uint32_t r = 0; r < records; r++)
         check_token_record(en_tokenizer(model), &cursor, r, loses);
     if (cursor.failed || hs_cursor_left(&cursor))
-        fail("token golden: %zu bytes left over", hs_cursor_left(&cursor));
+        mt_fail("token golden: %zu bytes left over", hs_cursor_left(&cursor));
     hs_free(data);
     hs_free(path);
     en_close(&model);

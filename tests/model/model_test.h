@@ -11,6 +11,8 @@
 char *mt_model_path(const char *name);
 /* Opens a model or ends the program with the error's text. */
 struct en_model *mt_open(const char *path, const struct en_options *options);
+/* Ends the program with a message. */
+__attribute__((format(printf, 1, 2), noreturn)) void mt_fail(const char *format, ...);
 /* Prints the error and ends the program when status is not OK. */
 void mt_must(enum hasten_status status, const struct hs_error *error);
 /* F32 form of a model, made once beside it in the cache (PATH.f32.gguf). Caller frees. */
@@ -55,6 +57,13 @@ struct mt_kl mt_compare(struct en_model *model, const struct mt_golden *golden);
  */
 struct mt_kl mt_compare_on(struct en_model *model, struct rt_sequence *sequence,
                            const struct mt_golden *golden);
+
+/*
+ * KL of one model against another over all positions from `first` on of the golden's windows; only
+ * the ids of the golden are used. Both have the same vocabulary.
+ */
+struct mt_kl mt_compare_models(struct en_model *model, struct en_model *reference,
+                               const struct mt_golden *golden, int32_t first);
 
 /* The texts of a model's graphs, canonical and lowered, are read back to graphs of the same text;
  * ends the program otherwise. */

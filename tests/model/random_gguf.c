@@ -83,21 +83,21 @@ static const struct rg_recipe recipes[] = {
      .logit_cap = 5,
      ODD_GEMMA3},
     /* clang-format off */
-    SMALL(TN_F16, "f16", 1.3e-06, 1.14e-07)
-    SMALL(TN_BF16, "bf16", 0.000186, 2.24e-05)
-    SMALL(TN_Q4_0, "q4_0", 0.00138, 0.000169)
-    SMALL(TN_Q4_1, "q4_1", 0.0023, 0.000118)
-    SMALL(TN_Q5_0, "q5_0", 0.00148, 0.000212)
-    SMALL(TN_Q5_1, "q5_1", 0.00213, 0.000185)
-    SMALL(TN_Q8_0, "q8_0", 0.00191, 0.000107)
-    SMALL(TN_IQ4_NL, "iq4_nl", 0.00373, 0.000291)
-    SMALL(TN_MXFP4, "mxfp4", 0.00481, 0.000263)
-    LARGE(TN_Q2_K, "q2_k", 0.00126, 2.16e-05)
-    LARGE(TN_Q3_K, "q3_k", 0.0043, 0.000103)
-    LARGE(TN_Q4_K, "q4_k", 0.000606, 0.000134)
-    LARGE(TN_Q5_K, "q5_k", 0.000944, 0.000159)
-    LARGE(TN_Q6_K, "q6_k", 0.00832, 0.000358)
-    LARGE(TN_IQ4_XS, "iq4_xs", 0.00575, 0.00069)
+    SMALL(TN_F16, "f16", 1.19e-06, 1.42e-07)
+    SMALL(TN_BF16, "bf16", 0.000173, 1.66e-05)
+    SMALL(TN_Q4_0, "q4_0", 0.00181, 0.000205)
+    SMALL(TN_Q4_1, "q4_1", 0.00224, 0.000213)
+    SMALL(TN_Q5_0, "q5_0", 0.00168, 0.000201)
+    SMALL(TN_Q5_1, "q5_1", 0.0021, 0.000229)
+    SMALL(TN_Q8_0, "q8_0", 0.00191, 0.000233)
+    SMALL(TN_IQ4_NL, "iq4_nl", 0.00212, 0.000214)
+    SMALL(TN_MXFP4, "mxfp4", 0.00351, 0.000181)
+    LARGE(TN_Q2_K, "q2_k", 0.00142, 8.82e-05)
+    LARGE(TN_Q3_K, "q3_k", 0.00493, 0.000182)
+    LARGE(TN_Q4_K, "q4_k", 0.000978, 0.000126)
+    LARGE(TN_Q5_K, "q5_k", 0.000985, 0.000129)
+    LARGE(TN_Q6_K, "q6_k", 0.00675, 0.000181)
+    LARGE(TN_IQ4_XS, "iq4_xs", 0.00631, 0.000423)
     /* clang-format on */
 };
 

@@ -12,6 +12,9 @@
 #include "base/status.h"
 #include "tensor/dtype.h"
 
+/* First compared position of a window of a typed recipe. */
+#define RG_KL_FIRST 8
+
 enum rg_family { RG_LLAMA, RG_GEMMA3 };
 
 struct rg_recipe {
@@ -23,7 +26,8 @@ struct rg_recipe {
     bool untied;         /* a head of its own */
     double deviation;    /* of logits */
     double rope_factor;  /* linear scaling of positions; 0: key absent */
-    /* mean KL of llama.cpp's own run of the file against the golden, which is of its F32 form */
+    /* mean KL of llama.cpp's own run of the file against its run of the F32 form, over every
+     * position from RG_KL_FIRST on of the golden's windows */
     double peer_kl;
     /* gemma3 */
     int window;                /* 0: key absent */

@@ -4,11 +4,9 @@
  * untied heads, soft caps. Prompts are longer than the windows. The proof fails under planted
  * faults.
  */
-#include <math.h>
 #include <unistd.h>
 
-#include "base/memory.h"
-#include "engine/pass_list.h"
+#include "bits_test.h"
 #include "harness/test.h"
 #include "model_test.h"
 #include "random_gguf.h"
@@ -72,29 +70,42 @@ TEST(f32_forms_equal_llama_cpp)
         CHECK(measure(rg_at(i), (struct md_options){0}).mean < 1e-5);
 }
 
-/* The golden is of the F32 form; llama.cpp's own run of the typed file is as far from it as the
- * recipe says. Both distances are of rounding noise over few rows, so a single one scatters: the
- * bar of 1.25 is for the typical type, and none may be far beyond. */
-TEST(typed_forms_are_as_near_as_llama_cpp)
+/* The F32 form of a file and the file itself, both ours, over the same positions that llama.cpp's
+ * own distance (peer_kl) was measured over. */
+static struct mt_kl measure_typed(const struct rg_recipe *recipe)
 {
-    double log_sum = 0;
-    int count = 0;
+    char name[80];
+    struct en_options options = en_options_default();
+    snprintf(name, sizeof name, "random-%s.golden", recipe->name);
+    struct mt_golden golden = mt_golden_read(name);
+    options.kv_dtype = TN_F32;
+    options.context = golden.ctx;
+    options.threads = 2;
+    struct en_model *typed = open_form(recipe, false, &options);
+    struct en_model *plain = open_form(recipe, true, &options);
+    struct mt_kl kl = mt_compare_models(typed, plain, &golden, RG_KL_FIRST);
+    en_close(&typed);
+    en_close(&plain);
+    mt_golden_free(&golden);
+    return kl;
+}
+
+/* Rounding noise of two roundings of the same activations over 696 rows of one random model: what
+ * remains of chance is why the bar is met by all but not by much. */
+TEST(typed_forms_are_as_near_to_their_f32_form_as_llama_cpp)
+{
     for (int i = 0; i < rg_count(); i++) {
         const struct rg_recipe *recipe = rg_at(i);
         if (recipe->dtype == TN_F32)
             continue;
-        struct mt_kl kl = measure_form(recipe, false, (struct md_options){0});
-        if (!tn_dtype_is_quantized(recipe->dtype)) { /* computed exactly here */
+        struct mt_kl kl = measure_typed(recipe);
+        printf("     %-16s %u rows: mean KL %.3g, %.2f of llama.cpp's, largest %.3g\n",
+               recipe->name, kl.rows, kl.mean, kl.mean / recipe->peer_kl, kl.largest);
+        if (!tn_dtype_is_quantized(recipe->dtype)) /* computed exactly here */
             CHECK(kl.mean < 1e-5);
-            continue;
-        }
-        CHECK(kl.mean < 3 * recipe->peer_kl);
-        log_sum += log(kl.mean / recipe->peer_kl);
-        count++;
+        else
+            CHECK(kl.mean < 1.25 * recipe->peer_kl);
     }
-    double typical = exp(log_sum / count);
-    printf("     %d quantized models: typically %.3f of llama.cpp's distance\n", count, typical);
-    CHECK(typical < 1.25);
 }
 
 /* Faults are planted in F32 files only: types do not matter to them. */
@@ -117,94 +128,37 @@ TEST(the_proof_fails_under_wrong_windows)
 
 /* ---- same bits ---- */
 
-enum { PROMPT = 150, TYPED_PROMPT = 60, LAST = 4, PASSES_MOST = 32 };
-
-/* Logits of the last positions, prompt cut into chunks. */
-static float *trace(const struct rg_recipe *recipe, const struct en_options *options, int chunk)
+/* Calls check on the recipe's file with each type of KV pages in turn. */
+static void check_bits(const struct rg_recipe *recipe, int prompt, enum tn_dtype kv,
+                       void (*check)(const struct bt_case *c))
 {
     struct hs_error error = {0};
-    struct rt_sequence *sequence = NULL;
-    struct en_model *model = open_random(recipe, options);
-    int64_t vocab = en_facts(model)->vocab;
-    int prompt = recipe->dtype == TN_F32 ? PROMPT : TYPED_PROMPT;
-    float *all = hs_calloc((size_t)(LAST * vocab), sizeof *all);
-    int32_t ids[PROMPT + LAST];
-    const float *logits;
-    for (int i = 0; i < PROMPT + LAST; i++)
-        ids[i] = (i * 31 + i / 7) % (int32_t)vocab;
-    mt_must(en_sequence_open(model, &error, &sequence), &error);
-    mt_must(en_feed(model, sequence, ids, prompt, chunk, &error, &logits), &error);
-    for (int i = 0; i < LAST; i++) {
-        mt_must(en_feed(model, sequence, ids + prompt + i, 1, 0, &error, &logits), &error);
-        memcpy(all + i * vocab, logits, (size_t)vocab * sizeof *all);
-    }
-    rt_sequence_close(&sequence);
-    en_close(&model);
-    return all;
+    char path[64];
+    struct bt_case c = {recipe->name, temp_path(path, "bits"), prompt, en_options_default()};
+    c.options.kv_dtype = kv;
+    mt_must(rg_write(recipe, path, &error), &error);
+    check(&c);
+    unlink(path);
 }
 
-static void check_same(const struct rg_recipe *recipe, const struct en_options *options, int chunk,
-                       const float *expected)
+TEST(f32_models_same_bits)
 {
-    float *actual = trace(recipe, options, chunk);
-    if (memcmp(actual, expected, (size_t)(LAST * recipe->vocab) * sizeof *actual) != 0)
-        TEST_FAIL("%s: other bits in chunks of %d, %d threads, %d passes off", recipe->name, chunk,
-                  options->threads, options->disabled_pass_count);
-    hs_free(actual);
-}
-
-static struct en_options one_thread(void)
-{
-    struct en_options options = en_options_default();
-    options.threads = 1;
-    options.context = 256;
-    return options;
-}
-
-TEST(chunks_threads_page_order_and_passes_change_no_bit)
-{
-    static const int chunks[] = {1, 7, 37, 64};
     for (int i = 0; i < rg_count(); i++) {
-        struct en_options options = one_thread();
         if (rg_at(i)->dtype != TN_F32)
             continue;
-        float *expected = trace(rg_at(i), &options, 0);
-        for (int c = 0; c < 4; c++)
-            check_same(rg_at(i), &options, chunks[c], expected);
-        options.threads = 2;
-        options.page_shuffle_seed = 99;
-        check_same(rg_at(i), &options, 0, expected);
-        for (int p = 0; p < ps_count(); p++) {
-            if (ps_at(p)->required)
-                continue;
-            options.disabled_passes = &ps_at(p)->name;
-            options.disabled_pass_count = 1;
-            check_same(rg_at(i), &options, 64, expected);
-        }
-        hs_free(expected);
+        check_bits(rg_at(i), 150, TN_F32, bt_check_ways);
+        check_bits(rg_at(i), 150, TN_F16, bt_check_passes);
     }
 }
 
-/* Every type: chunks and threads, and the plain form of everything in kernels of another class. */
-TEST(bits_of_typed_models_do_not_depend_on_anything_either)
+/* Every type in every way, and as a plain graph on kernels of another class. */
+TEST(typed_models_same_bits)
 {
-    const char *passes[PASSES_MOST];
-    int count = 0;
-    for (int p = 0; p < ps_count() && count < PASSES_MOST; p++)
-        if (!ps_at(p)->required)
-            passes[count++] = ps_at(p)->name;
     for (int i = 0; i < rg_count(); i++) {
-        struct en_options options = one_thread();
         if (rg_at(i)->dtype == TN_F32)
             continue;
-        float *expected = trace(rg_at(i), &options, 0);
-        options.threads = 2;
-        check_same(rg_at(i), &options, 7, expected);
-        options.cpu_class_max = HS_CPU_CLASS_AVX2;
-        options.disabled_passes = passes;
-        options.disabled_pass_count = count;
-        check_same(rg_at(i), &options, 25, expected);
-        hs_free(expected);
+        check_bits(rg_at(i), 60, TN_F16, bt_check_ways);
+        check_bits(rg_at(i), 60, TN_F16, bt_check_other_class);
     }
 }
 
