@@ -2,21 +2,23 @@
  * Argument structs of the ops. Plain data without pointers: they are copied into graphs and plans
  * and compared bytewise (CSE), so they are always zero-initialised first.
  *
- * Operand order (inputs):
- *   embed        ids i32[T], table W[vocab][E]                         -> f32[T][E]
- *   rmsnorm      x f32[n][E], weight f32[E]                            -> f32[n][E]
- *   matmul       x f32[n][K], W[N][K]                                  -> f32[n][N]
- *   add, mul     a, b f32[n][E]                                        -> f32[n][E]
- *   rope         x f32[T][heads*head_dim], %batch [, factors f32[dims/2]]  -> same shape
- *   kv_append    state, k f32[T][kv_heads*head_dim], v (same), %batch  -> state (next version)
- *   attention    q f32[T][heads*head_dim], state, %batch               -> f32[T][heads*head_dim]
- *   select_rows  x f32[T][E], %batch                                   -> f32[R][E]
- *   rope_table   %batch [, factors]                                    -> f32[T][dims/2][2] cos,
- * sin rope_apply   x, table                                              -> as x quantize     x
- * f32[n][K]                                           -> a8[n][K] rmsnorm_quantize,
- * attention_quantize: as without _quantize, output a8 linear       x (f32 or a8 [n][K]), %batch, W
- * of segment 0.., then the operands that epilogue steps name in order -> one output per destination
- * (see below)
+ * Operand order (inputs -> output):
+ *   embed        ids i32[T], table W[vocab][E]                              -> f32[T][E]
+ *   rmsnorm      x f32[n][E], weight f32[E]                                 -> f32[n][E]
+ *   matmul       x f32[n][K], W[N][K]                                       -> f32[n][N]
+ *   add, mul     a, b f32[n][E]                                             -> f32[n][E]
+ *   silu, gelu_tanh, scale, softcap x f32[n][E]                             -> f32[n][E]
+ *   rope         x f32[T][heads*head_dim], %batch [, factors f32[dims/2]]   -> as x
+ *   kv_append    state, k f32[T][kv_heads*head_dim], v as k, %batch         -> state
+ *   attention    q f32[T][heads*head_dim], state, %batch                    -> as q
+ *   select_rows  x f32[T][E], %batch                                        -> f32[R][E]
+ *   rope_table   %batch [, factors]: cosines and sines                      -> f32[T][dims/2][2]
+ *   rope_apply   x, table                                                   -> as x
+ *   quantize     x f32[n][K]                                                -> a8[n][K]
+ *   *_quantize   as without _quantize                                       -> a8
+ *   linear       x f32 or a8 [n][K], %batch, weights, epilogue operands     -> each output
+ * linear's weights are those of segment 0, 1, ..; then the operands that epilogue steps name, in
+ * order; it has one output per destination (see below).
  *
  * Sizes: a kernel sees no shapes, so every directly executable op carries its feature counts here;
  * the row count comes with the call. matmul is canonical only and takes its sizes from its values.
