@@ -41,7 +41,7 @@ enum hasten_status en_step(struct en_model *model, const struct en_item *items, 
     HS_TRY(rt_run_step(model->run, model->batch, model->team, error, logits_out));
     ob_count(&model->counters, OB_STEPS, 1);
     for (int i = 0; i < count; i++)
-        rt_sequence_commit(items[i].sequence, items[i].count);
+        rt_sequence_commit(items[i].sequence, items[i].tokens, items[i].count);
     return HASTEN_OK;
 }
 

@@ -8,7 +8,7 @@ static struct pl_plan plan;
 static struct rt_cache *open_cache(int64_t positions, int32_t window, uint64_t shuffle)
 {
     struct rt_cache *cache = NULL;
-    struct rt_cache_options options = {positions, shuffle};
+    struct rt_cache_options options = {.positions = positions, .shuffle_seed = shuffle};
     plan.group_count = 2;
     for (int g = 0; g < 2; g++) {
         plan.groups[g].layers = 2;
@@ -33,7 +33,7 @@ TEST(pages_are_conserved_under_random_use)
         if ((r >> 20) % 10 == 0) {
             rt_sequence_close(s);
         } else if (rt_sequence_reserve(*s, count, NULL) == HASTEN_OK) {
-            rt_sequence_commit(*s, count);
+            rt_sequence_commit(*s, NULL, count);
         } else {
             CHECK_INT(rt_sequence_rewind(*s, 0, NULL), HASTEN_OK);
         }
@@ -53,7 +53,7 @@ TEST(a_window_gives_pages_back)
     CHECK_INT(rt_sequence_open(cache, 32 * 40, NULL, &s), HASTEN_OK);
     for (int i = 0; i < 320; i++) {
         CHECK_INT(rt_sequence_reserve(s, 1, NULL), HASTEN_OK);
-        rt_sequence_commit(s, 1);
+        rt_sequence_commit(s, NULL, 1);
     }
     CHECK_INT(rt_cache_pages_free(cache, 0), 30);
     /* The next position 320 sees 257..320: pages 8 and 9 are needed. */
@@ -114,7 +114,7 @@ TEST(batch_views_describe_the_step)
     CHECK_INT(rt_sequence_open(cache, 128, NULL, &a), HASTEN_OK);
     CHECK_INT(rt_sequence_open(cache, 128, NULL, &b), HASTEN_OK);
     CHECK_INT(rt_sequence_reserve(a, 40, NULL), HASTEN_OK);
-    rt_sequence_commit(a, 40);
+    rt_sequence_commit(a, NULL, 40);
     CHECK_INT(rt_sequence_reserve(a, 1, NULL), HASTEN_OK);
     CHECK_INT(rt_sequence_reserve(b, 5, NULL), HASTEN_OK);
     rt_batch_begin(batch);
