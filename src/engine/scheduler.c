@@ -27,7 +27,7 @@ struct planning { /* one call of en_scheduler_plan */
     int32_t tokens; /* taken so far */
 };
 
-enum { PROMPT_LEAST = TN_PAGE_POSITIONS };
+enum { PROMPT_LEAST = 8 };
 
 /* ---- lists ---- */
 
@@ -185,14 +185,20 @@ static void plan_streams(struct en_scheduler *scheduler, struct planning *plan)
             give_share(scheduler, plan, job, 1);
 }
 
+static double target_ns(const struct en_scheduler *scheduler, int32_t streams)
+{
+    double stretched = scheduler->limits.stretch * en_step_cost_ns(&scheduler->cost, streams);
+    return stretched > scheduler->limits.target_ns ? stretched : scheduler->limits.target_ns;
+}
+
 /* Prompt tokens that this step may hold beside its streams. */
 static int32_t prompt_budget(const struct en_scheduler *scheduler, const struct planning *plan)
 {
-    const struct en_scheduler_limits *limits = &scheduler->limits;
-    int32_t space = limits->step_tokens - plan->tokens;
-    if (plan->tokens == 0 || limits->target_ns <= 0)
+    int32_t space = scheduler->limits.step_tokens - plan->tokens;
+    double target = target_ns(scheduler, plan->tokens);
+    if (plan->tokens == 0 || target <= 0)
         return space;
-    int32_t rows = en_step_cost_rows(&scheduler->cost, limits->target_ns, limits->step_tokens);
+    int32_t rows = en_step_cost_rows(&scheduler->cost, target, scheduler->limits.step_tokens);
     int32_t budget = rows - plan->tokens > PROMPT_LEAST ? rows - plan->tokens : PROMPT_LEAST;
     return budget < space ? budget : space;
 }

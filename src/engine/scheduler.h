@@ -4,7 +4,7 @@
  * Continuous batching. Every step first takes one token of each running stream (decodes), then
  * fills up with pieces of prompts, oldest request first, as far as the step stays within its time
  * target: so streams keep moving while prompts are computed. The target binds only while streams
- * run; and even then a prompt gets at least a page per step, so that nothing starves. Requests
+ * run; and even then a prompt gets a few tokens per step, so that nothing starves. Requests
  * start in the order they came. When no page is free the youngest running request that has no share
  * of the step yet is sent back to the head of the queue with its pages given up; it is computed
  * again later and, results depending on its tokens only, goes on exactly where it was. The oldest
@@ -58,7 +58,9 @@ struct en_scheduler_limits {
     int32_t running;        /* jobs in one step */
     int32_t waiting;        /* jobs in the queue */
     int64_t waiting_tokens; /* known tokens in the queue, all jobs together */
-    double target_ns;       /* a step with streams should not take longer; 0: no target */
+    /* A step with streams should not take longer than target_ns, or than `stretch` times what its
+     * streams alone would, whichever is more. Both 0: prompts fill the step. */
+    double target_ns, stretch;
 };
 
 struct en_share { /* one job's part of a step */
