@@ -1,5 +1,5 @@
 /*
- * Read-only mappings, whole-file reading and the atomic writer, over plain POSIX calls.
+ * Readers, whole-file reading and the atomic writer, over plain POSIX calls.
  *
  * The writer collects small writes in one buffer and hands large ones straight to the kernel; it
  * appears under its final name by rename(2), which readers see as all or nothing, and syncs the
@@ -14,7 +14,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,11 +82,17 @@ static int open_retrying(const char *path, int flags, mode_t mode)
     return file;
 }
 
-/* --- mapping --- */
+/* --- reading at any place --- */
 
-/* Size of an open file that can be mapped. */
-static enum hasten_status mappable_size(int file, const char *path, struct hs_error *error,
-                                        size_t *size_out)
+struct hs_file_reader {
+    int file;
+    uint64_t size_bytes;
+    char path[]; /* for messages */
+};
+
+/* Size of an open file that can be read at any place. */
+static enum hasten_status regular_size(int file, const char *path, struct hs_error *error,
+                                       uint64_t *size_out)
 {
     struct stat info;
     if (fstat(file, &info) != 0)
@@ -101,56 +106,71 @@ static enum hasten_status mappable_size(int file, const char *path, struct hs_er
     if (info.st_size == 0)
         return fail_at(error, HASTEN_INVALID_ARGUMENT, "write or download the file again",
                        "the file is empty", path);
-    if ((uint64_t)info.st_size > SIZE_MAX)
-        return fail_errno(error, EFBIG, "map the file", path);
-    *size_out = (size_t)info.st_size;
+    *size_out = (uint64_t)info.st_size;
     return HASTEN_OK;
 }
 
-enum hasten_status hs_file_map(const char *path, struct hs_error *error,
-                               struct hs_file_map *map_out)
+enum hasten_status hs_file_reader_open(const char *path, struct hs_error *error,
+                                       struct hs_file_reader **reader_out)
 {
+    uint64_t size_bytes = 0;
     /* O_NONBLOCK: opening a pipe must fail below, not wait for its writer. */
     int file = open_retrying(path, O_RDONLY | O_NONBLOCK, 0);
     if (file < 0)
         return fail_errno(error, errno, "open the file", path);
-    size_t size_bytes = 0;
-    enum hasten_status status = mappable_size(file, path, error, &size_bytes);
-    void *data = NULL;
+    enum hasten_status status = regular_size(file, path, error, &size_bytes);
+    size_t path_bytes = strlen(path) + 1;
+    struct hs_file_reader *reader = NULL;
     if (status == HASTEN_OK) {
-        data = mmap(NULL, size_bytes, PROT_READ, MAP_PRIVATE, file, 0);
-        if (data == MAP_FAILED)
-            status = fail_errno(error, errno, "map the file", path);
+        reader = hs_alloc(sizeof *reader + path_bytes);
+        if (!reader)
+            status =
+                fail_at(error, HASTEN_OUT_OF_MEMORY, "free memory", "no memory for a reader", path);
     }
-    close(file);
-    if (status == HASTEN_OK)
-        *map_out = (struct hs_file_map){.data = data, .size_bytes = size_bytes};
-    return status;
+    if (status != HASTEN_OK) {
+        close(file);
+        return status;
+    }
+    reader->file = file;
+    reader->size_bytes = size_bytes;
+    memcpy(reader->path, path, path_bytes);
+    *reader_out = reader;
+    return HASTEN_OK;
 }
 
-/* The mapping's pages without the const that readers see. */
-static void *map_address(const struct hs_file_map *map, size_t at)
+void hs_file_reader_close(struct hs_file_reader **reader)
 {
-    return (void *)((uintptr_t)map->data + at);
-}
-
-void hs_file_unmap(struct hs_file_map *map)
-{
-    if (map->data)
-        munmap(map_address(map, 0), map->size_bytes);
-    *map = (struct hs_file_map){0};
-}
-
-void hs_file_map_drop(const struct hs_file_map *map, size_t first, size_t size_bytes)
-{
-    if (!map->data || first >= map->size_bytes)
+    if (!*reader)
         return;
-    if (size_bytes > map->size_bytes - first)
-        size_bytes = map->size_bytes - first;
-    /* Outward to whole pages: a neighbour's bytes on them are only read again from the cache. */
-    long page_bytes = sysconf(_SC_PAGESIZE);
-    size_t before = first % (size_t)page_bytes;
-    (void)madvise(map_address(map, first - before), size_bytes + before, MADV_DONTNEED);
+    close((*reader)->file);
+    hs_free(*reader);
+    *reader = NULL;
+}
+
+uint64_t hs_file_reader_size(const struct hs_file_reader *reader)
+{
+    return reader->size_bytes;
+}
+
+enum hasten_status hs_file_reader_read(const struct hs_file_reader *reader, uint64_t first,
+                                       void *target, size_t size_bytes, struct hs_error *error)
+{
+    char *at = target;
+    while (size_bytes > 0) {
+        ssize_t got = pread(reader->file, at, size_bytes, (off_t)first);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_errno(error, errno, "read the file", reader->path);
+        if (got == 0)
+            return fail_at(error, HASTEN_IO,
+                           "leave the file alone while it is read, or get it again",
+                           "the file became shorter while it was read", reader->path);
+        at += got;
+        first += (uint64_t)got;
+        size_bytes -= (size_t)got;
+    }
+    return HASTEN_OK;
 }
 
 /* --- whole files --- */

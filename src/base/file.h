@@ -1,9 +1,9 @@
 /*
- * Files: read-only mapping, atomic writing.
+ * Files: reading piece by piece, reading whole, atomic writing.
  *
- * hs_file_map maps a whole regular file. A mapping can raise SIGBUS when the file is truncated
- * while mapped, so only loading code may read it, and hands back what it read
- * (hs_file_map_drop).
+ * Nothing is mapped: a page of a mapping that the file no longer has raises SIGBUS, which a library
+ * cannot turn into an error, while a read that comes back short can be reported. So a file may be
+ * truncated or overwritten at any moment without ending the process.
  */
 #ifndef HASTEN_BASE_FILE_H
 #define HASTEN_BASE_FILE_H
@@ -12,18 +12,21 @@
 
 #include "base/status.h"
 
-struct hs_file_map {
-    const uint8_t *data; /* size_bytes bytes, page aligned */
-    size_t size_bytes;
-};
+/* A regular file open for reading at any place. */
+struct hs_file_reader;
 
-/* Maps path for reading. Errors: NOT_FOUND, IO (message with errno text, place = path),
- * INVALID_ARGUMENT for a directory or an empty file. Caller owns the map: hs_file_unmap. */
-HS_MUST_USE enum hasten_status hs_file_map(const char *path, struct hs_error *error,
-                                           struct hs_file_map *map_out);
-void hs_file_unmap(struct hs_file_map *map);
-/* Tells the system that data[first..first+size) is not needed again (memory accounting). */
-void hs_file_map_drop(const struct hs_file_map *map, size_t first, size_t size_bytes);
+/* Errors: NOT_FOUND, IO (message with errno text, place = path), INVALID_ARGUMENT for a directory
+ * or an empty file. Caller owns: hs_file_reader_close. */
+HS_MUST_USE enum hasten_status hs_file_reader_open(const char *path, struct hs_error *error,
+                                                   struct hs_file_reader **reader_out);
+void hs_file_reader_close(struct hs_file_reader **reader); /* NULL inside is allowed */
+/* Size when it was opened. */
+uint64_t hs_file_reader_size(const struct hs_file_reader *reader);
+/* Bytes [first, first + size_bytes) into target; several threads may read at once. IO when the file
+ * became shorter than that. */
+HS_MUST_USE enum hasten_status hs_file_reader_read(const struct hs_file_reader *reader,
+                                                   uint64_t first, void *target, size_t size_bytes,
+                                                   struct hs_error *error);
 
 /* Reads a whole file or pipe ("-" = stdin) of at most limit_bytes into a heap block followed by a 0
  * byte; caller frees with hs_free. LIMIT when longer. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE_BYTES       ((size_t)2 << 20)
 #define ARENA_ALIGN           ((size_t)16)
@@ -23,6 +24,7 @@
 #define BUFFER_FIRST_CAPACITY ((size_t)64)
 
 static _Atomic uint64_t tickets_taken;
+static _Atomic uint64_t live_blocks;
 static _Atomic uint64_t ticket_to_fail; /* 0: none */
 static atomic_bool fail_persists;
 
@@ -80,9 +82,28 @@ void hs_alloc_fail_at(uint64_t n, bool persist)
         atomic_store_explicit(&ticket_to_fail, hs_alloc_count() + n, memory_order_relaxed);
 }
 
+uint64_t hs_alloc_live(void)
+{
+    return atomic_load_explicit(&live_blocks, memory_order_relaxed);
+}
+
+/* Counts a block that was handed out; NULL is none. */
+static void *count_block(void *block)
+{
+    if (block)
+        atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
+static void forget_block(const void *block)
+{
+    if (block)
+        atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
+}
+
 void *hs_alloc(size_t size)
 {
-    return take_ticket() ? malloc(size > 0 ? size : 1) : NULL;
+    return take_ticket() ? count_block(malloc(size > 0 ? size : 1)) : NULL;
 }
 
 void *hs_calloc(size_t count, size_t size)
@@ -90,7 +111,7 @@ void *hs_calloc(size_t count, size_t size)
     size_t total;
     if (!hs_size_mul(count, size, &total) || !take_ticket())
         return NULL;
-    return calloc(1, total > 0 ? total : 1);
+    return count_block(calloc(1, total > 0 ? total : 1));
 }
 
 void *hs_realloc(void *block, size_t count, size_t size)
@@ -98,11 +119,13 @@ void *hs_realloc(void *block, size_t count, size_t size)
     size_t total;
     if (!hs_size_mul(count, size, &total) || !take_ticket())
         return NULL;
-    return realloc(block, total > 0 ? total : 1);
+    void *moved = realloc(block, total > 0 ? total : 1);
+    return block ? moved : count_block(moved);
 }
 
 void hs_free(void *block)
 {
+    forget_block(block);
     free(block);
 }
 
@@ -125,10 +148,15 @@ char *hs_strdup(const char *text)
 
 /* --- large blocks --- */
 
+static size_t small_page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 void *hs_block_new(size_t size_bytes)
 {
-    size_t page_bytes = 4096, rounded, mapped_bytes;
-    if (size_bytes == 0 || !hs_size_align(size_bytes, page_bytes, &rounded) ||
+    size_t rounded, mapped_bytes;
+    if (size_bytes == 0 || !hs_size_align(size_bytes, small_page_bytes(), &rounded) ||
         !hs_size_add(rounded, HUGE_PAGE_BYTES, &mapped_bytes) || !take_ticket())
         return NULL;
     /* mmap aligns to small pages only: map 2 MiB more, then cut off both ends. */
@@ -145,13 +173,42 @@ void *hs_block_new(size_t size_bytes)
         munmap(start + before + rounded, after);
     /* Only advice: a kernel without huge pages gives small ones. */
     (void)madvise(start + before, rounded, MADV_HUGEPAGE);
-    return start + before;
+    return count_block(start + before);
 }
 
 void hs_block_free(void *block, size_t size_bytes)
 {
+    forget_block(block);
     if (block)
         munmap(block, size_bytes); /* rounds up to pages as hs_block_new did */
+}
+
+/* --- address space --- */
+
+void *hs_reserve_new(size_t size_bytes)
+{
+    if (size_bytes == 0 || !take_ticket())
+        return NULL;
+    void *block =
+        mmap(NULL, size_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return block == MAP_FAILED ? NULL : count_block(block);
+}
+
+bool hs_reserve_commit(void *block, size_t first, size_t size_bytes)
+{
+    size_t start = first & ~(small_page_bytes() - 1);
+    return take_ticket() && mprotect((char *)block + start, size_bytes + (first - start),
+                                     PROT_READ | PROT_WRITE) == 0;
+}
+
+size_t hs_reserve_cut(void *block, size_t size_bytes, size_t keep_bytes)
+{
+    size_t keep;
+    if (keep_bytes == 0 || !hs_size_align(keep_bytes, small_page_bytes(), &keep) ||
+        keep >= size_bytes)
+        return size_bytes;
+    munmap((char *)block + keep, size_bytes - keep);
+    return keep;
 }
 
 /* --- arenas --- */

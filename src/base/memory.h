@@ -35,6 +35,8 @@ char *hs_strndup(const char *text, size_t length);
 /* Number of allocations (hs_alloc, hs_calloc, hs_realloc, hs_block_new, arena chunks) so far, by
  * all threads. */
 uint64_t hs_alloc_count(void);
+/* Allocations that were not freed yet, of the same kinds; for tests that look for leaks. */
+uint64_t hs_alloc_live(void);
 /* Test hook: the n-th allocation from now (1 = next) returns NULL; 0 switches off. When persist is
  * true all later ones fail too. */
 void hs_alloc_fail_at(uint64_t n, bool persist);
@@ -45,6 +47,16 @@ void hs_alloc_fail_at(uint64_t n, bool persist);
  */
 void *hs_block_new(size_t size_bytes);
 void hs_block_free(void *block, size_t size_bytes);
+
+/*
+ * Address space without memory, for data whose size is known as a bound only: a part can be touched
+ * once it was committed (zeroed), first and size_bytes in any grain. Freed with hs_block_free over
+ * the bytes that are left. hs_reserve_cut gives back what lies behind the first keep_bytes (rounded
+ * up to whole pages) and returns the new size.
+ */
+void *hs_reserve_new(size_t size_bytes);
+bool hs_reserve_commit(void *block, size_t first, size_t size_bytes);
+size_t hs_reserve_cut(void *block, size_t size_bytes, size_t keep_bytes);
 
 /* Arena: bump allocation, freed as a whole; chunks grow geometrically from 4 KiB. Zero-initialise
  * ({0}) to make an empty one. Memory from it is zeroed. */

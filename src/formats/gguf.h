@@ -3,7 +3,9 @@
  *
  * Source of the format: ggml's docs/gguf.md. A reader over untrusted bytes: counts, sizes, offsets,
  * names and products are checked before use (limits at the top of gguf_read.c). The parsed tables
- * are views into the mapping, which lives as long as the gguf_file.
+ * are views into a copy of the file's head that lives as long as the gguf_file; tensor data stays
+ * in the file and is read piece by piece, so a file may change or shrink meanwhile: that is an
+ * error (IO) at worst.
  *
  * A model split into files NAME-00001-of-0000N.gguf ... is one gguf_file too: gguf_open on the
  * first opens all of them. Keys are those of the first file, tensors those of all files in order.
@@ -53,22 +55,22 @@ struct gguf_tensor {
     enum tn_dtype dtype;
     int dims;
     int64_t shape[GGUF_DIMS]; /* GGUF order: shape[0] innermost (columns), unused are 1 */
-    const uint8_t *data;      /* row-major rows */
-    size_t size_bytes;
+    size_t size_bytes;        /* of the data: row-major rows */
+    uint64_t offset;          /* of the data in its file */
+    int part;                 /* number of that file, from 0 */
 };
 
 struct gguf_file {
-    char *path;             /* of the first file */
-    struct hs_file_map map; /* of the first file; the data of a tensor may lie in another one */
-    uint64_t size_bytes;    /* of all files */
-    int part_count;         /* files, 1 for a model that is not split */
+    char *path;          /* of the first file */
+    uint64_t size_bytes; /* of all files */
+    int part_count;      /* files, 1 for a model that is not split */
     uint32_t version;
     uint32_t alignment;
     int64_t entry_count, tensor_count;
     struct gguf_entry *entries;  /* file order */
     struct gguf_tensor *tensors; /* file order */
     struct hs_arena arena;
-    void *index; /* private: name lookup, other files */
+    void *index; /* private: name lookup, bytes, other files */
 };
 
 /* Opens and checks a file, or all files of a split model from the first one. CORRUPT_INPUT
@@ -84,9 +86,14 @@ HS_MUST_USE enum hasten_status gguf_open_memory(const void *data, size_t size_by
                                                 struct hs_error *error,
                                                 struct gguf_file **file_out);
 void gguf_close(struct gguf_file **file);
-/* The tensor's data is not needed again: its pages need not stay in memory (they can still be
- * read). Does nothing for a file that is not mapped. */
-void gguf_drop_tensor(const struct gguf_file *file, const struct gguf_tensor *tensor);
+/* Bytes [first, first + size_bytes) of a tensor's data into target; several threads may read at
+ * once. INVALID_ARGUMENT when that leaves the tensor or the files were released, IO when the file
+ * became shorter. */
+HS_MUST_USE enum hasten_status gguf_read(const struct gguf_file *file,
+                                         const struct gguf_tensor *tensor, size_t first,
+                                         void *target, size_t size_bytes, struct hs_error *error);
+/* No more data will be read: closes the files. The tables stay. */
+void gguf_release(struct gguf_file *file);
 
 /* Lookups: NULL when absent. Constant time. */
 const struct gguf_entry *gguf_find(const struct gguf_file *file, const char *key);

@@ -36,10 +36,30 @@ struct gguf_index {
 
 enum gguf_index_result { GGUF_INDEX_ADDED, GGUF_INDEX_DUPLICATE, GGUF_INDEX_CROWDED };
 
+/* Where the bytes of one file come from. The head grows at a fixed address, so that views into it
+ * stay; the address space for it is as large as the file until gguf_source_seal. */
+struct gguf_source {
+    const uint8_t *head; /* [loaded_bytes] may be read */
+    size_t loaded_bytes, size_bytes;
+    void *block; /* address space of the head, NULL: bytes in memory */
+    size_t block_bytes;
+    struct hs_file_reader *reader; /* NULL: bytes in memory, or released */
+};
+
+HS_MUST_USE enum hasten_status gguf_source_open(struct gguf_source *source, const char *path,
+                                                struct hs_error *error);
+void gguf_source_over(struct gguf_source *source, const void *data, size_t size_bytes);
+/* Makes head[0..bytes) readable; bytes <= size_bytes. */
+HS_MUST_USE enum hasten_status gguf_source_need(struct gguf_source *source, size_t bytes,
+                                                struct hs_error *error);
+/* The head is no longer than this: gives the rest of its address space back. */
+void gguf_source_seal(struct gguf_source *source, size_t head_bytes);
+void gguf_source_close(struct gguf_source *source);
+
 /* What gguf_file.index points to. */
 struct gguf_lookup {
     struct gguf_index entries, tensors;
-    bool mapped;
+    struct gguf_source source;
     struct gguf_file **others; /* [other_count] second and later files of a split model */
     int other_count;
 };

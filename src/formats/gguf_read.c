@@ -5,7 +5,8 @@
  * padding, tensor data; all little endian. Everything is read through a bounded cursor. A count is
  * believed only after it was compared with the bytes that follow (a key takes at least 14 bytes, a
  * tensor record 25, an element of a string array 8), so memory stays a small multiple of the file
- * size. Strings and data are views, nothing is copied.
+ * size. Strings and values are views into the head, which need() loads as the cursor gets on
+ * (gguf_source.c): the cursor spans the whole file, but only loaded bytes may be looked at.
  *
  * Invariants after success: names are unique and free of control characters; every tensor has
  * 0..4 dimensions >= 1, rows that are whole blocks, data inside the file, aligned, overlapping no
@@ -20,6 +21,7 @@
 
 #define ENTRY_BYTES_LEAST  14 /* key length, 1 byte of key, type, 1 byte of value */
 #define TENSOR_BYTES_LEAST 25 /* name length, 1 byte of name, dims, type, offset */
+#define SNIFFED_BYTES      4096
 #define ENTRIES_MOST       (1u << 20)
 #define TEXTS_MOST         (1u << 24) /* strings in one array */
 
@@ -87,12 +89,22 @@ static enum hasten_status out_of_memory(const struct reader *reader)
     return reject(reader, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory");
 }
 
-/* Checks that `needed` more bytes are there. */
+/* Loads so many more bytes, which the file has. */
+static enum hasten_status load(const struct reader *reader, size_t bytes)
+{
+    enum hasten_status status =
+        gguf_source_need(&reader->lookup->source, reader->cursor.at + bytes, reader->error);
+    if (status != HASTEN_OK)
+        (void)hs_error_at(reader->error, "%s", reader->file->path);
+    return status;
+}
+
+/* Checks that `needed` more bytes are there, and loads them. */
 static enum hasten_status need(const struct reader *reader, uint64_t needed, const char *what)
 {
     uint64_t left = hs_cursor_left(&reader->cursor);
     if (needed <= left)
-        return HASTEN_OK;
+        return load(reader, (size_t)needed);
     return reject(reader, HASTEN_CORRUPT_INPUT, download_again,
                   "file of %zu bytes ends inside %s, at least %llu bytes are missing",
                   reader->cursor.size_bytes, what, (unsigned long long)(needed - left));
@@ -179,12 +191,13 @@ static enum hasten_status check_bools(const struct reader *reader, const uint8_t
     return HASTEN_OK;
 }
 
-/* Fills views as long as strings are whole and returns how many were; vocabularies are most of what
- * opening a file has to read, so this loop makes no calls. */
-static size_t scan_texts(struct hs_cursor *cursor, struct hs_str *texts, size_t count)
+/* Fills views as long as strings are whole in what is loaded, and returns how many were;
+ * vocabularies are most of what opening a file has to read, so this loop makes no calls. */
+static size_t scan_texts(struct hs_cursor *cursor, size_t loaded, struct hs_str *texts,
+                         size_t count)
 {
     const uint8_t *at = cursor->data + cursor->at;
-    size_t left = hs_cursor_left(cursor), i;
+    size_t left = loaded - cursor->at, i;
     for (i = 0; i < count && left >= 8; i++) {
         uint64_t size_bytes = (uint64_t)at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 |
                               (uint64_t)at[3] << 24 | (uint64_t)at[4] << 32 |
@@ -195,7 +208,7 @@ static size_t scan_texts(struct hs_cursor *cursor, struct hs_str *texts, size_t 
         at += 8 + size_bytes;
         left -= 8 + (size_t)size_bytes;
     }
-    (void)hs_cursor_take(cursor, hs_cursor_left(cursor) - left);
+    (void)hs_cursor_take(cursor, loaded - cursor->at - left);
     return i;
 }
 
@@ -214,9 +227,11 @@ static enum hasten_status read_texts(struct reader *reader, struct gguf_entry *e
     struct hs_str *texts = hs_arena_alloc(&reader->file->arena, count ? count : 1, sizeof(*texts));
     if (!texts)
         return out_of_memory(reader);
-    size_t good = scan_texts(&reader->cursor, texts, count);
-    for (size_t i = good; i < count; i++) /* the first one that is not whole fails here */
-        HS_TRY(read_text(reader, "an array of strings", &texts[i]));
+    for (size_t i = 0; i < count;) {
+        i += scan_texts(&reader->cursor, reader->lookup->source.loaded_bytes, texts + i, count - i);
+        if (i < count) /* one that is not whole: loads more of the file, or fails */
+            HS_TRY(read_text(reader, "an array of strings", &texts[i++]));
+    }
     entry->texts = texts;
     return HASTEN_OK;
 }
@@ -245,6 +260,7 @@ static enum hasten_status read_array(struct reader *reader, struct gguf_entry *e
                       (unsigned long long)entry->count, value_types[element].name,
                       hs_cursor_left(&reader->cursor));
     entry->data_bytes = (size_t)entry->count * bytes;
+    HS_TRY(load(reader, entry->data_bytes));
     (void)hs_cursor_take(&reader->cursor, entry->data_bytes);
     if (entry->element == GGUF_BOOL)
         return check_bools(reader, entry->data, entry->data_bytes);
@@ -458,7 +474,7 @@ static enum hasten_status place_tensors(struct reader *reader)
                           "data overlaps that of tensor '%.*s'", shown, before->name.data);
         }
         free_from = extent->offset + tensor->size_bytes;
-        tensor->data = reader->cursor.data + data_start + extent->offset;
+        tensor->offset = data_start + extent->offset;
     }
     return HASTEN_OK;
 }
@@ -503,6 +519,7 @@ static enum hasten_status read_header(struct reader *reader)
     uint64_t tensors, entries;
     struct hs_cursor *cursor = &reader->cursor;
     reader->part = "header";
+    HS_TRY(load(reader, cursor->size_bytes < SNIFFED_BYTES ? cursor->size_bytes : SNIFFED_BYTES));
     const char *hint, *guess = gguf_sniff_content(cursor->data, cursor->size_bytes, &hint);
     if (guess)
         return reject(reader, HASTEN_CORRUPT_INPUT, hint, "not a GGUF file: %s", guess);
@@ -544,11 +561,13 @@ static struct gguf_file *file_new(const char *path)
 static enum hasten_status parse(struct gguf_file *file, struct hs_error *error)
 {
     struct reader reader = {.file = file, .lookup = file->index, .error = error};
-    reader.cursor = hs_cursor_over(file->map.data, file->map.size_bytes);
-    file->size_bytes = file->map.size_bytes;
+    struct gguf_source *source = &reader.lookup->source;
+    reader.cursor = hs_cursor_over(source->head, source->size_bytes);
+    file->size_bytes = source->size_bytes;
     file->part_count = 1;
     enum hasten_status status = read_all(&reader);
     hs_free(reader.extents);
+    gguf_source_seal(source, reader.cursor.at);
     return status;
 }
 
@@ -558,11 +577,10 @@ enum hasten_status gguf_open_one(const char *path, struct hs_error *error,
     struct gguf_file *file = file_new(path);
     if (!file)
         return hs_fail(error, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory");
-    enum hasten_status status = hs_file_map(path, error, &file->map);
-    if (status == HASTEN_OK) {
-        ((struct gguf_lookup *)file->index)->mapped = true;
+    struct gguf_lookup *lookup = file->index;
+    enum hasten_status status = gguf_source_open(&lookup->source, path, error);
+    if (status == HASTEN_OK)
         status = parse(file, error);
-    }
     if (status != HASTEN_OK) {
         gguf_close(&file);
         return status;
@@ -590,8 +608,7 @@ enum hasten_status gguf_open_memory(const void *data, size_t size_bytes, struct 
     struct gguf_file *file = file_new(NULL);
     if (!file)
         return hs_fail(error, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory");
-    file->map.data = data;
-    file->map.size_bytes = size_bytes;
+    gguf_source_over(&((struct gguf_lookup *)file->index)->source, data, size_bytes);
     enum hasten_status status = parse(file, error);
     if (status == HASTEN_OK)
         status = gguf_split_join(file, error);
@@ -615,36 +632,12 @@ void gguf_close(struct gguf_file **file)
         hs_free(lookup->others);
         gguf_index_free(&lookup->entries);
         gguf_index_free(&lookup->tensors);
-        if (lookup->mapped)
-            hs_file_unmap(&closing->map);
+        gguf_source_close(&lookup->source);
     }
     hs_arena_free(&closing->arena);
     hs_free(closing->path);
     hs_free(closing);
     *file = NULL;
-}
-
-/* Bytes of the mapping before the tensor's data; false when the data lies in no mapping of it. */
-static bool find_in_map(const struct gguf_file *file, const struct gguf_tensor *tensor,
-                        size_t *first_out)
-{
-    uintptr_t start = (uintptr_t)file->map.data, data = (uintptr_t)tensor->data;
-    const struct gguf_lookup *lookup = file->index;
-    if (!lookup->mapped || data < start || data - start >= file->map.size_bytes)
-        return false;
-    *first_out = data - start;
-    return true;
-}
-
-void gguf_drop_tensor(const struct gguf_file *file, const struct gguf_tensor *tensor)
-{
-    size_t first;
-    const struct gguf_lookup *lookup = file->index;
-    if (find_in_map(file, tensor, &first))
-        hs_file_map_drop(&file->map, first, tensor->size_bytes);
-    for (int i = 0; i < lookup->other_count; i++)
-        if (find_in_map(lookup->others[i], tensor, &first))
-            hs_file_map_drop(&lookup->others[i]->map, first, tensor->size_bytes);
 }
 
 const struct gguf_entry *gguf_find(const struct gguf_file *file, const char *key)

@@ -5,7 +5,7 @@
  * (from 0), split.count and split.tensors.count (of all files); the first holds all other keys too.
  * Each file is opened and checked by itself as any other, so this file only has to see that they
  * belong together: same counts, numbers in order, the promised number of tensors, no name twice.
- * Tables are joined into the first file, views stay in the mapping they came from.
+ * Tables are joined into the first file, views stay in the head they came from.
  *
  * Counts are believed only after the files were opened; names of files come from the path that the
  * caller gave, never from metadata. One thread.
@@ -204,15 +204,17 @@ static enum hasten_status open_others(struct gguf_file *file, struct split *spli
 
 /* ---- Joining ---- */
 
-static enum hasten_status add_tensors(struct gguf_file *file, const struct gguf_file *part,
+static enum hasten_status add_tensors(struct gguf_file *file, int number_of_part,
                                       struct hs_error *error)
 {
     struct gguf_lookup *lookup = file->index;
+    const struct gguf_file *part = lookup->others[number_of_part - 1];
     for (int64_t i = 0; i < part->tensor_count; i++) {
         struct hs_str name = part->tensors[i].name;
         int shown = name.size_bytes < GGUF_NAME_SHOWN ? (int)name.size_bytes : GGUF_NAME_SHOWN;
         size_t number = (size_t)file->tensor_count;
         file->tensors[number] = part->tensors[i];
+        file->tensors[number].part = number_of_part;
         switch (gguf_index_add(&lookup->tensors, file->tensors, sizeof(*file->tensors), number)) {
         case GGUF_INDEX_ADDED:
             file->tensor_count++;
@@ -247,7 +249,7 @@ static enum hasten_status join_tensors(struct gguf_file *file, const struct spli
     if (!gguf_index_reserve(&lookup->tensors, tensors, sizeof(*tensors), (size_t)total))
         return out_of_memory(error);
     for (int i = 0; i < lookup->other_count; i++) {
-        enum hasten_status status = add_tensors(file, lookup->others[i], error);
+        enum hasten_status status = add_tensors(file, i + 1, error);
         if (status != HASTEN_OK)
             return in_file(lookup->others[i], status, error);
     }

@@ -12,7 +12,7 @@
 #include "text/vocab.h"
 
 struct md_options {
-    enum tn_dtype kv_dtype; /* F16 or F32 */
+    enum tn_dtype kv_dtype; /* of the KV pages: F32, F16, BF16 or Q8_0 */
     /* Planted faults for tests: the quality proofs must fail under them. 0 / false = none. */
     double fault_rope_base_factor; /* rope base times this */
     bool fault_skip_norm;          /* leave out the first layer's ffn norm */

@@ -93,53 +93,57 @@ static void check_failure(const struct hs_error *error, const char *message, con
     CHECK_TEXT(error->place, place);
 }
 
-TEST(map_shows_the_file)
+TEST(reader_reads_anywhere)
 {
-    static char content[10000];
+    static char content[10000], back[10000];
     struct hs_error error;
-    struct hs_file_map map = {0};
+    struct hs_file_reader *reader = NULL;
+    const char *path = in_folder("read-at");
     for (size_t i = 0; i < sizeof content; i++)
         content[i] = (char)(i * 7);
-    put_file(in_folder("mapped"), content, sizeof content);
+    put_file(path, content, sizeof content);
     int files = open_files();
-    CHECK_INT(hs_file_map(in_folder("mapped"), &error, &map), HASTEN_OK);
+    CHECK_INT(hs_file_reader_open(path, &error, &reader), HASTEN_OK);
+    CHECK_INT(hs_file_reader_size(reader), sizeof content);
+    CHECK_INT(hs_file_reader_read(reader, 0, back, sizeof back, &error), HASTEN_OK);
+    CHECK(memcmp(back, content, sizeof content) == 0);
+    CHECK_INT(hs_file_reader_read(reader, 9000, back, 1000, &error), HASTEN_OK);
+    CHECK(memcmp(back, content + 9000, 1000) == 0);
+    CHECK_INT(hs_file_reader_read(reader, 123456, back, 0, &error), HASTEN_OK);
+    /* a file that shrinks is an error of the bytes that are gone only */
+    CHECK_INT(truncate(path, 5000), 0);
+    CHECK_INT(hs_file_reader_read(reader, 4000, back, 1000, &error), HASTEN_OK);
+    CHECK_INT(hs_file_reader_read(reader, 4001, back, 1000, &error), HASTEN_IO);
+    check_failure(&error, "became shorter", path);
+    hs_file_reader_close(&reader);
+    CHECK(!reader);
+    hs_file_reader_close(&reader);
     CHECK_INT(open_files(), files);
-    CHECK_INT(map.size_bytes, sizeof content);
-    CHECK(memcmp(map.data, content, sizeof content) == 0);
-    /* Dropping never changes what is read: whole, unaligned, past the end, from outside. */
-    hs_file_map_drop(&map, 0, sizeof content);
-    hs_file_map_drop(&map, 4097, 10);
-    hs_file_map_drop(&map, 9999, SIZE_MAX);
-    hs_file_map_drop(&map, SIZE_MAX, 1);
-    CHECK(memcmp(map.data, content, sizeof content) == 0);
-    hs_file_unmap(&map);
-    CHECK(!map.data && map.size_bytes == 0);
-    hs_file_unmap(&map);
-    hs_file_map_drop(&map, 0, 1);
+    CHECK(unlink(path) == 0);
 }
 
-TEST(map_refuses)
+TEST(reader_refuses)
 {
     struct hs_error error;
-    struct hs_file_map map = {0};
+    struct hs_file_reader *reader = NULL;
     const char *path = in_folder("absent");
-    CHECK_INT(hs_file_map(path, &error, &map), HASTEN_NOT_FOUND);
+    CHECK_INT(hs_file_reader_open(path, &error, &reader), HASTEN_NOT_FOUND);
     check_failure(&error, "No such file", path);
-    CHECK_INT(hs_file_map(folder, &error, &map), HASTEN_INVALID_ARGUMENT);
+    CHECK_INT(hs_file_reader_open(folder, &error, &reader), HASTEN_INVALID_ARGUMENT);
     check_failure(&error, "folder", folder);
     path = in_folder("empty");
     put_file(path, "", 0);
-    CHECK_INT(hs_file_map(path, &error, &map), HASTEN_INVALID_ARGUMENT);
+    CHECK_INT(hs_file_reader_open(path, &error, &reader), HASTEN_INVALID_ARGUMENT);
     check_failure(&error, "empty", path);
     path = in_folder("pipe"); /* must not wait for a writer */
     CHECK(mkfifo(path, 0600) == 0);
-    CHECK_INT(hs_file_map(path, &error, &map), HASTEN_INVALID_ARGUMENT);
+    CHECK_INT(hs_file_reader_open(path, &error, &reader), HASTEN_INVALID_ARGUMENT);
     check_failure(&error, "regular", path);
-    CHECK_INT(hs_file_map("/dev/null", NULL, &map), HASTEN_INVALID_ARGUMENT);
+    CHECK_INT(hs_file_reader_open("/dev/null", NULL, &reader), HASTEN_INVALID_ARGUMENT);
     path = in_folder("empty/below");
-    CHECK_INT(hs_file_map(path, &error, &map), HASTEN_NOT_FOUND);
+    CHECK_INT(hs_file_reader_open(path, &error, &reader), HASTEN_NOT_FOUND);
     check_failure(&error, "Not a directory", path);
-    CHECK(!map.data);
+    CHECK(!reader);
     CHECK(unlink(in_folder("pipe")) == 0 && unlink(in_folder("empty")) == 0);
 }
 

@@ -1,6 +1,8 @@
 /* Checked sizes, heap with failure injection, large blocks, arenas, buffers. */
 #include "base/memory.h"
 
+#include <unistd.h>
+
 #include "harness/test.h"
 
 TEST(size_arithmetic)
@@ -190,6 +192,48 @@ TEST(buffer_failure_is_sticky)
     hs_buffer_append(&buffer, "x", SIZE_MAX - 1);
     CHECK(buffer.failed);
     hs_buffer_free(&buffer);
+}
+
+TEST(live_blocks_are_counted)
+{
+    uint64_t live = hs_alloc_live();
+    void *a = hs_alloc(1), *b = hs_calloc(2, 3), *c = hs_realloc(NULL, 4, 5), *d = hs_block_new(1);
+    struct hs_arena arena = {0};
+    CHECK(a && b && c && d && hs_arena_alloc(&arena, 1, 1));
+    CHECK_INT(hs_alloc_live() - live, 5);
+    c = hs_realloc(c, 10000, 5);
+    CHECK_INT(hs_alloc_live() - live, 5);
+    hs_alloc_fail_at(1, true);
+    CHECK(!hs_alloc(1) && !hs_realloc(c, 1, 1) && !hs_block_new(1) && !hs_reserve_new(1));
+    hs_alloc_fail_at(0, false);
+    CHECK_INT(hs_alloc_live() - live, 5);
+    hs_free(a);
+    hs_free(b);
+    hs_free(c);
+    hs_free(NULL);
+    hs_block_free(d, 1);
+    hs_arena_free(&arena);
+    CHECK_INT(hs_alloc_live(), live);
+}
+
+TEST(address_space_is_committed_in_parts)
+{
+    uint64_t live = hs_alloc_live();
+    size_t size = (size_t)1 << 30;
+    char *block = hs_reserve_new(size);
+    CHECK(block && !hs_reserve_new(0));
+    CHECK(hs_reserve_commit(block, 0, 5000) && hs_reserve_commit(block, 5000, 5000));
+    for (int i = 0; i < 10000; i++)
+        CHECK_INT(block[i], 0);
+    memset(block, 1, 10000);
+    CHECK_INT(hs_reserve_cut(block, size, 0), size);
+    size = hs_reserve_cut(block, size, 10000);
+    CHECK(size >= 10000 && size < 10000 + (size_t)sysconf(_SC_PAGESIZE));
+    CHECK_INT(hs_reserve_cut(block, size, size), size);
+    CHECK_INT(block[9999], 1);
+    hs_block_free(block, size);
+    CHECK_INT(hs_alloc_live(), live);
+    CHECK(!hs_reserve_new(SIZE_MAX / 2));
 }
 
 TEST_MAIN()

@@ -112,6 +112,34 @@ static inline void gb_free(struct gb *gb)
     *gb = (struct gb){0};
 }
 
+/* A tensor's data; the caller's (hs_free). NULL when it cannot be read. */
+static inline uint8_t *gb_data(const struct gguf_file *file, const struct gguf_tensor *tensor)
+{
+    uint8_t *data = hs_alloc(tensor->size_bytes);
+    if (data && gguf_read(file, tensor, 0, data, tensor->size_bytes, NULL) != HASTEN_OK) {
+        hs_free(data);
+        return NULL;
+    }
+    return data;
+}
+
+/* Whether size_bytes of a tensor's data at `first` are these. */
+static inline bool gb_data_is(const struct gguf_file *file, const struct gguf_tensor *tensor,
+                              const void *bytes, size_t size_bytes)
+{
+    uint8_t *data = gb_data(file, tensor);
+    bool same = data && size_bytes <= tensor->size_bytes && memcmp(data, bytes, size_bytes) == 0;
+    hs_free(data);
+    return same;
+}
+
+/* Byte `at` of a tensor's data; -1 when it cannot be read. */
+static inline int gb_byte(const struct gguf_file *file, int tensor, size_t at)
+{
+    uint8_t byte;
+    return gguf_read(file, &file->tensors[tensor], at, &byte, 1, NULL) == HASTEN_OK ? byte : -1;
+}
+
 /* Joins, opens, keeps no file: the status, with the record filled. Frees the builder. The bytes are
  * copied to a block of exactly their size, so that sanitizers see every read past the end. */
 static inline enum hasten_status gb_status(struct gb *gb, struct hs_error *error)

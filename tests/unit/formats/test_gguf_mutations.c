@@ -88,7 +88,9 @@ static void walk_tensor(const struct walk *walk, const struct gguf_file *file, i
     const struct gguf_tensor *tensor = &file->tensors[number];
     size_t bytes = 1;
     MUST(lies_inside(walk, tensor->name.data, tensor->name.size_bytes));
-    MUST(lies_inside(walk, tensor->data, tensor->size_bytes));
+    MUST(tensor->offset <= walk->size_bytes &&
+         tensor->size_bytes <= walk->size_bytes - tensor->offset);
+    const uint8_t *data = walk->data + tensor->offset;
     MUST(tensor->dims >= 0 && tensor->dims <= GGUF_DIMS && (int)tensor->dtype >= 0 &&
          tensor->dtype < TN_DTYPE_COUNT);
     for (int d = 0; d < GGUF_DIMS; d++)
@@ -96,10 +98,10 @@ static void walk_tensor(const struct walk *walk, const struct gguf_file *file, i
     MUST(tn_row_bytes(tensor->dtype, tensor->shape[0], &bytes));
     MUST(tensor->size_bytes % bytes == 0);
     if (walk->ends_only) {
-        touch(tensor->data, 1);
-        touch(tensor->data + tensor->size_bytes - 1, 1);
+        touch(data, 1);
+        touch(data + tensor->size_bytes - 1, 1);
     } else {
-        touch(tensor->data, tensor->size_bytes);
+        touch(data, tensor->size_bytes);
     }
 }
 
@@ -364,8 +366,8 @@ static size_t header_bytes(const uint8_t *data, size_t size_bytes)
     size_t bytes = size_bytes;
     CHECK_INT(gguf_open_memory(data, size_bytes, NULL, &file), HASTEN_OK);
     for (int64_t i = 0; i < file->tensor_count; i++)
-        if ((size_t)(file->tensors[i].data - data) < bytes)
-            bytes = (size_t)(file->tensors[i].data - data);
+        if (file->tensors[i].offset < bytes)
+            bytes = (size_t)file->tensors[i].offset;
     gguf_close(&file);
     return bytes;
 }
