@@ -22,6 +22,7 @@ enum { NAME_BYTES = 256, WORD_BYTES = 32, NOTE_BYTES = 1024, PACK_DEPTH = 4 };
 #define ELEMENTS_MOST     ((int64_t)1 << 60)
 #define DIM_EXPRS_MOST    4096 /* dims are searched in order */
 #define NAMES_SLOTS_LEAST 256
+#define NAME_PROBES_MOST  512
 
 struct name_slot {
     const char *name; /* NULL: free */
@@ -248,15 +249,18 @@ static bool is_number(const char *name)
     return name[strspn(name, "0123456789")] == 0;
 }
 
+/* The slot of a name, or the free one where it belongs; NULL when names made to collide make the
+ * way there too long. */
 static struct name_slot *find_slot(const struct parser *p, const char *name)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (const char *c = name; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 16777619u;
     uint32_t slot = hash & (p->slot_count - 1);
-    while (p->slots[slot].name && strcmp(p->slots[slot].name, name) != 0)
-        slot = (slot + 1) & (p->slot_count - 1);
-    return &p->slots[slot];
+    for (int i = 0; i < NAME_PROBES_MOST; i++, slot = (slot + 1) & (p->slot_count - 1))
+        if (!p->slots[slot].name || strcmp(p->slots[slot].name, name) == 0)
+            return &p->slots[slot];
+    return NULL;
 }
 
 static bool grow_names(struct parser *p)
@@ -273,9 +277,14 @@ static bool grow_names(struct parser *p)
     }
     p->slots = slots;
     p->slot_count = count;
-    for (uint32_t i = 0; i < old_count; i++)
-        if (old[i].name)
-            *find_slot(p, old[i].name) = old[i];
+    for (uint32_t i = 0; i < old_count; i++) {
+        if (!old[i].name)
+            continue;
+        struct name_slot *slot = find_slot(p, old[i].name);
+        if (!slot)
+            return fail(p, "too many names with the same hash value");
+        *slot = old[i];
+    }
     return true;
 }
 
@@ -285,6 +294,8 @@ static bool define(struct parser *p, const char *name, ir_value_id value)
     if (p->graph->failed || !grow_names(p))
         return false;
     struct name_slot *slot = find_slot(p, name);
+    if (!slot)
+        return fail(p, "too many names with the same hash value");
     if (slot->name)
         return fail(p, "%%%s is defined twice", name);
     slot->name = hs_arena_strndup(&p->work, name, strlen(name));

@@ -39,6 +39,32 @@ static inline bool tx_heap_reserve(struct tx_merge_heap *heap, size_t entries)
     return true;
 }
 
+/* The symbols of a word beside its heap: what both BPE kinds grow together. */
+struct tx_merge_symbols {
+    void *data;      /* [capacity] of the kind's symbols */
+    size_t capacity; /* symbols; the heap holds three times as many entries */
+};
+
+/* Room for `count` symbols of size_bytes each, contents lost, and an empty heap for their merges;
+ * false when out of memory. */
+static inline bool tx_merge_reserve(struct tx_merge_symbols *symbols, size_t size_bytes,
+                                    size_t count, struct tx_merge_heap *heap)
+{
+    if (count <= symbols->capacity)
+        return true;
+    size_t capacity = 2 * symbols->capacity > 256 ? 2 * symbols->capacity : 256;
+    if (capacity < count)
+        capacity = count;
+    hs_free(symbols->data);
+    *symbols = (struct tx_merge_symbols){0};
+    size_t bytes; /* not zeroed: of a long word's symbols only a part is touched */
+    if (!hs_size_mul(capacity, size_bytes, &bytes) || !(symbols->data = hs_alloc(bytes)) ||
+        !tx_heap_reserve(heap, 3 * capacity))
+        return false;
+    symbols->capacity = capacity;
+    return true;
+}
+
 static inline void tx_heap_free(struct tx_merge_heap *heap)
 {
     hs_free(heap->block);

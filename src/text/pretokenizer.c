@@ -251,7 +251,8 @@ static int match_next(struct tx_splitter *splitter, const pcre2_code *code, stru
         splitter->jit_stack =
             pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, splitter->pretokenizer->memory);
         pcre2_jit_stack_assign(splitter->context, NULL, splitter->jit_stack);
-        return match_next(splitter, code, piece, from);
+        if (splitter->jit_stack) /* else without: the interpreter needs less at once */
+            return match_next(splitter, code, piece, from);
     }
     return pcre2_match(code, subject, piece.size_bytes, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                        splitter->match, splitter->context);

@@ -34,8 +34,9 @@ static const char *const end_marks[] = {"</s>",       "<eos>",   "<|endoftext|>"
 /* Phi-3's tokens strip the white space behind them, except these. */
 static const char *const never_strip[] = {"<unk>", "<s>", "<|endoftext|>"};
 
-/* Longer texts are no special tokens: nobody writes them, and the trie takes 28 bytes a byte. */
-enum { MAX_SPECIAL_BYTES = 4096 };
+/* Longer texts are no special tokens: nobody writes them, and the trie takes 28 bytes a byte. So it
+ * has a bound of its own (117 MB); Gemma's 6,414 special tokens take some 30,000 nodes. */
+enum { MAX_SPECIAL_BYTES = 4096, MAX_NODES = 1 << 22 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -70,12 +71,12 @@ static int32_t child_of(const struct tx_specials *specials, int32_t parent, uint
     return node;
 }
 
-/* A new child of parent (-1: the root), or -1 when out of memory. */
+/* A new child of parent (-1: the root), or -1 when out of memory or room. */
 static int32_t add_child(struct tx_specials *specials, int32_t parent, uint8_t byte)
 {
+    if (specials->node_count == MAX_NODES)
+        return -1;
     if (specials->node_count == specials->node_capacity) {
-        if (specials->node_capacity > INT32_MAX / 2)
-            return -1;
         int32_t capacity = specials->node_capacity ? 2 * specials->node_capacity : 256;
         struct node *nodes = hs_realloc(specials->nodes, (size_t)capacity, sizeof *nodes);
         if (!nodes)
@@ -145,8 +146,9 @@ enum hasten_status tx_specials_open(const struct tx_vocab *vocab, struct tx_spec
         specials->root[byte] = -1;
     for (int32_t id = 0; vocab->types && id < vocab->count; id++)
         if (tx_is_special(vocab, id) && !add_special(specials, vocab, id)) {
+            bool is_full = specials->node_count == MAX_NODES;
             tx_specials_close(&specials);
-            return HASTEN_OUT_OF_MEMORY;
+            return is_full ? HASTEN_LIMIT : HASTEN_OUT_OF_MEMORY;
         }
     link_shorter(specials);
     *specials_out = specials;

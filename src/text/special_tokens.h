@@ -24,7 +24,7 @@ struct tx_fragments { /* zero-initialise; free with hs_free(items) */
 
 /* True for tokens that are matched as a whole. */
 bool tx_is_special(const struct tx_vocab *vocab, int32_t id);
-/* OUT_OF_MEMORY. The vocabulary is borrowed. */
+/* OUT_OF_MEMORY, or LIMIT when they take too much. The vocabulary is borrowed. */
 HS_MUST_USE enum hasten_status tx_specials_open(const struct tx_vocab *vocab,
                                                 struct tx_specials **specials_out);
 void tx_specials_close(struct tx_specials **specials);

@@ -3,10 +3,16 @@
  * mixes by multiplying (Knuth's multiplicative hashing); the stored 32 bits of it decide nearly
  * every comparison, so a probe touches a text only when it has probably found it. Filling waits for
  * memory, not for arithmetic: many tokens are hashed and their slots asked for ahead.
+ *
+ * Vocabularies are untrusted, and no seed would help: pairs of words that differ in their top bits
+ * cancel in hash_step whatever stood before. So a text lies at most PROBES_MOST slots behind the
+ * one that its hash names, or the index refuses it; looking up ends there too, and n tokens cost at
+ * most n * PROBES_MOST comparisons of stored hashes. Honest vocabularies stay far below: the
+ * longest way is 16 slots for SmolLM2 (49,152 tokens) and 34 for Gemma (262,144).
  */
 #include "text/token_index.h"
 
-enum { AHEAD = 64 };
+enum { AHEAD = 64, PROBES_MOST = 512 };
 
 #define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15)
 
@@ -61,12 +67,12 @@ void tx_token_index_close(struct tx_token_index *index)
     *index = (struct tx_token_index){0};
 }
 
-/* Slot that holds text, or the free one where it belongs. */
+/* Slot that holds text, or the free one where it belongs; NULL when the way there is too long. */
 static struct tx_token_slot *slot_of(const struct tx_token_index *index, struct hs_str text,
                                      uint32_t hash)
 {
     size_t mask = index->capacity - 1, at = hash & mask;
-    for (;; at = (at + 1) & mask) {
+    for (int i = 0; i < PROBES_MOST; i++, at = (at + 1) & mask) {
         struct tx_token_slot *slot = &index->slots[at];
         if (slot->id_plus_1 == 0)
             return slot;
@@ -74,11 +80,13 @@ static struct tx_token_slot *slot_of(const struct tx_token_index *index, struct 
             hs_str_equal(tx_token_index_text(index, slot->id_plus_1 - 1), text))
             return slot;
     }
+    return NULL;
 }
 
 int32_t tx_token_index_find(const struct tx_token_index *index, struct hs_str text)
 {
-    return slot_of(index, text, hash_text(text))->id_plus_1 - 1;
+    const struct tx_token_slot *slot = slot_of(index, text, hash_text(text));
+    return slot ? slot->id_plus_1 - 1 : -1;
 }
 
 static bool grow(struct tx_token_index *index)
@@ -91,8 +99,10 @@ static bool grow(struct tx_token_index *index)
         if (index->slots[i].id_plus_1 == 0)
             continue;
         size_t at = index->slots[i].hash & (capacity - 1);
-        while (slots[at].id_plus_1)
+        int probes = 0;
+        for (; slots[at].id_plus_1 && probes < PROBES_MOST; probes++)
             at = (at + 1) & (capacity - 1);
+        index->crowded |= probes == PROBES_MOST;
         slots[at] = index->slots[i];
     }
     hs_free(index->slots);
@@ -106,6 +116,9 @@ static bool put(struct tx_token_index *index, struct hs_str text, uint32_t hash,
     if (index->count >= index->capacity / 2 && !grow(index))
         return false;
     struct tx_token_slot *slot = slot_of(index, text, hash);
+    index->crowded |= !slot;
+    if (index->crowded)
+        return false;
     index->count += slot->id_plus_1 == 0;
     *slot = (struct tx_token_slot){hash, id + 1};
     return true;
@@ -127,6 +140,14 @@ bool tx_token_index_put(struct tx_token_index *index, const int32_t *ids, size_t
         }
     }
     return true;
+}
+
+enum hasten_status tx_token_index_fail(const struct tx_token_index *index, struct hs_error *error)
+{
+    if (index->crowded)
+        return hs_fail(error, HASTEN_LIMIT, "take the model from another source",
+                       "too many tokens with the same hash value");
+    return hs_fail(error, HASTEN_OUT_OF_MEMORY, "free memory", "out of memory in tokenizer");
 }
 
 int32_t tx_token_index_add(struct tx_token_index *index, struct hs_str text)

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/status.h"
 
 struct tx_token_slot {
     uint32_t hash;
@@ -21,19 +22,22 @@ struct tx_token_index {
     size_t added_count, added_capacity;
     struct tx_token_slot *slots;
     size_t capacity, count; /* capacity: a power of two */
+    bool crowded;           /* texts chosen to collide were refused */
 };
 
 /* An empty index over pieces with room for expected entries (it grows when more come); false when
- * out of memory. */
+ * out of memory. What opening, putting and adding fail with is told by tx_token_index_fail. */
 bool tx_token_index_open(struct tx_token_index *index, const struct hs_str *pieces,
                          int32_t piece_count, size_t expected);
 void tx_token_index_close(struct tx_token_index *index);
 /* Id of a text, or -1. */
 int32_t tx_token_index_find(const struct tx_token_index *index, struct hs_str text);
-/* Makes the pieces of ids known, of equal texts the last one; false when out of memory. */
+/* Makes the pieces of ids known, of equal texts the last one; false on failure. */
 bool tx_token_index_put(struct tx_token_index *index, const int32_t *ids, size_t count);
-/* Gives a text that is not known an id behind the pieces; -1 when out of memory. */
+/* Gives a text that is not known an id behind the pieces; -1 on failure. */
 int32_t tx_token_index_add(struct tx_token_index *index, struct hs_str text);
+/* Why it failed: LIMIT for texts made to collide, else OUT_OF_MEMORY. */
+enum hasten_status tx_token_index_fail(const struct tx_token_index *index, struct hs_error *error);
 /* Text of an id. */
 static inline struct hs_str tx_token_index_text(const struct tx_token_index *index, int32_t id)
 {

@@ -102,6 +102,15 @@ static void index_ends(struct tx_tokenizer *tokenizer)
             add_end(tokenizer, id);
 }
 
+static enum hasten_status open_specials(struct tx_tokenizer *tokenizer, struct hs_error *error)
+{
+    enum hasten_status status = tx_specials_open(tokenizer->vocab, &tokenizer->specials);
+    if (status == HASTEN_LIMIT)
+        return hs_fail(error, status, "take the model from another source",
+                       "the special tokens are too many or too long");
+    return status == HASTEN_OK ? HASTEN_OK : out_of_memory(error);
+}
+
 enum hasten_status tx_tokenizer_open(const struct tx_vocab *vocab, struct hs_error *error,
                                      struct tx_tokenizer **tokenizer_out)
 {
@@ -113,8 +122,8 @@ enum hasten_status tx_tokenizer_open(const struct tx_vocab *vocab, struct hs_err
     tokenizer->kind = vocab->kind == TX_TOKENIZER_SPM ? &tx_kind_spm : &tx_kind_bpe;
     tokenizer->prefix_space = vocab->kind == TX_TOKENIZER_SPM && vocab->add_space_prefix;
     enum hasten_status status = tokenizer->kind->open(vocab, error, &tokenizer->model);
-    if (status == HASTEN_OK && tx_specials_open(vocab, &tokenizer->specials) != HASTEN_OK)
-        status = out_of_memory(error);
+    if (status == HASTEN_OK)
+        status = open_specials(tokenizer, error);
     if (status != HASTEN_OK) {
         tx_tokenizer_close(&tokenizer);
         return status;
@@ -269,9 +278,18 @@ static void stream_byte(struct tx_stream *stream, uint8_t byte, struct hs_buffer
         stream_byte(stream, byte, out);
 }
 
+/* Writes bytes as whole characters; what is unfinished stays in the stream. */
+static void stream_bytes(struct tx_stream *stream, const char *bytes, size_t size_bytes,
+                         struct hs_buffer *out)
+{
+    for (size_t i = 0; i < size_bytes; i++)
+        stream_byte(stream, (uint8_t)bytes[i], out);
+}
+
 void tx_stream_push(struct tx_stream *stream, const struct tx_tokenizer *tokenizer, int32_t id,
                     bool special, struct hs_buffer *out)
 {
+    char held[256]; /* the bytes of a token; decoding must not allocate, so only a giant goes on */
     size_t before = out->size_bytes;
     tx_decode_token(tokenizer, id, special, out);
     struct hs_str fresh = {out->data ? out->data + before : NULL, out->size_bytes - before};
@@ -279,14 +297,16 @@ void tx_stream_push(struct tx_stream *stream, const struct tx_tokenizer *tokeniz
         return;
     if (stream->tail_bytes == 0 && tx_utf8_valid_prefix(fresh) == fresh.size_bytes)
         return;
-    struct hs_buffer bytes = {0};
-    hs_buffer_append(&bytes, fresh.data, fresh.size_bytes);
+    char *bytes = fresh.size_bytes <= sizeof held ? held : hs_alloc(fresh.size_bytes);
     out->size_bytes = before;
-    out->data[before] = 0;
-    for (size_t i = 0; i < bytes.size_bytes; i++)
-        stream_byte(stream, (uint8_t)bytes.data[i], out);
-    out->failed |= bytes.failed;
-    hs_buffer_free(&bytes);
+    out->failed = !bytes;
+    if (bytes) {
+        memcpy(bytes, fresh.data, fresh.size_bytes);
+        stream_bytes(stream, bytes, fresh.size_bytes, out);
+    }
+    out->data[out->size_bytes] = 0;
+    if (bytes != held)
+        hs_free(bytes);
 }
 
 void tx_stream_flush(struct tx_stream *stream, struct hs_buffer *out)

@@ -22,6 +22,8 @@
 #define NO_RANK   UINT32_MAX
 #define NO_SYMBOL UINT32_MAX
 
+enum { PAIR_PROBES_MOST = 512 };
+
 struct pair_slot {
     uint64_t key;  /* left << 32 | right */
     uint32_t rank; /* NO_RANK: free */
@@ -52,13 +54,16 @@ static size_t pair_place(const struct bpe *bpe, uint64_t key)
     return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 24) & (bpe->pair_capacity - 1);
 }
 
+/* The pair's slot, or the free one where it belongs; NULL when merges made to collide make the way
+ * there too long (see token_index.c). */
 static struct pair_slot *pair_slot(const struct bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     size_t at = pair_place(bpe, key);
-    while (bpe->pairs[at].rank != NO_RANK && bpe->pairs[at].key != key)
-        at = (at + 1) & (bpe->pair_capacity - 1);
-    return &bpe->pairs[at];
+    for (int i = 0; i < PAIR_PROBES_MOST; i++, at = (at + 1) & (bpe->pair_capacity - 1))
+        if (bpe->pairs[at].rank == NO_RANK || bpe->pairs[at].key == key)
+            return &bpe->pairs[at];
+    return NULL;
 }
 
 /* Symbol of a text; a hidden one is made when no token has it. -1 when out of memory. */
@@ -78,7 +83,7 @@ static enum hasten_status index_bytes(struct bpe *bpe, struct hs_error *error)
         int length = tx_byte_to_alphabet((uint8_t)byte, character);
         bpe->byte_symbols[byte] = intern(bpe, (struct hs_str){character, (size_t)length});
         if (bpe->byte_symbols[byte] < 0)
-            return out_of_memory(error);
+            return tx_token_index_fail(&bpe->index, error);
     }
     return HASTEN_OK;
 }
@@ -100,7 +105,7 @@ static enum hasten_status index_tokens(struct bpe *bpe, struct hs_error *error)
     bool done = tx_token_index_open(&bpe->index, vocab->pieces, vocab->count, count + 256) &&
                 tx_token_index_put(&bpe->index, ids, count);
     hs_free(ids);
-    return done ? index_bytes(bpe, error) : out_of_memory(error);
+    return done ? index_bytes(bpe, error) : tx_token_index_fail(&bpe->index, error);
 }
 
 static enum hasten_status add_merge(struct bpe *bpe, int32_t rank, struct hs_buffer *joined,
@@ -124,8 +129,11 @@ static enum hasten_status add_merge(struct bpe *bpe, int32_t rank, struct hs_buf
     int32_t left_symbol = intern(bpe, left), right_symbol = intern(bpe, right);
     bpe->merged[rank] = intern(bpe, (struct hs_str){joined->data, joined->size_bytes});
     if (left_symbol < 0 || right_symbol < 0 || bpe->merged[rank] < 0)
-        return out_of_memory(error);
+        return tx_token_index_fail(&bpe->index, error);
     struct pair_slot *slot = pair_slot(bpe, left_symbol, right_symbol);
+    if (!slot)
+        return hs_fail(error, HASTEN_LIMIT, "take the model from another source",
+                       "too many merges of the tokenizer with the same hash value");
     if (slot->rank == NO_RANK) /* of merges that stand twice the first counts */
         *slot = (struct pair_slot){(uint64_t)(uint32_t)left_symbol << 32 | (uint32_t)right_symbol,
                                    (uint32_t)rank};
@@ -197,8 +205,8 @@ struct symbol {
 
 struct work {
     struct tx_splitter *splitter;
-    struct symbol *symbols;
-    size_t capacity;           /* symbols; the heap holds three times as many */
+    struct symbol *symbols; /* room.data */
+    struct tx_merge_symbols room;
     struct tx_merge_heap heap; /* rank << 32 | position */
     struct hs_buffer alphabet;
 };
@@ -210,27 +218,10 @@ static void rate_pair(const struct bpe *bpe, struct work *work, uint32_t at)
     symbol->rank_at = NO_RANK;
     if (symbol->after == NO_SYMBOL)
         return;
-    symbol->rank_at = pair_slot(bpe, symbol->id, work->symbols[symbol->after].id)->rank;
+    const struct pair_slot *slot = pair_slot(bpe, symbol->id, work->symbols[symbol->after].id);
+    symbol->rank_at = slot ? slot->rank : NO_RANK;
     if (symbol->rank_at != NO_RANK)
         tx_heap_push(&work->heap, (uint64_t)symbol->rank_at << 32 | at);
-}
-
-static bool reserve(struct work *work, size_t symbols)
-{
-    if (symbols <= work->capacity)
-        return true;
-    size_t capacity = 2 * work->capacity > 256 ? 2 * work->capacity : 256;
-    if (capacity < symbols)
-        capacity = symbols;
-    hs_free(work->symbols);
-    work->symbols = NULL;
-    work->capacity = 0;
-    size_t bytes; /* not zeroed: of a long word's symbols only a part is touched */
-    if (!hs_size_mul(capacity, sizeof *work->symbols, &bytes) ||
-        !(work->symbols = hs_alloc(bytes)) || !tx_heap_reserve(&work->heap, 3 * capacity))
-        return false;
-    work->capacity = capacity;
-    return true;
 }
 
 static void merge_word(const struct bpe *bpe, struct work *work, struct hs_str word)
@@ -295,8 +286,9 @@ static enum hasten_status encode_word(const struct bpe *bpe, struct work *work, 
         if (id >= 0 && id < bpe->vocab->count)
             return tx_ids_push(ids, id);
     }
-    if (!reserve(work, word.size_bytes))
+    if (!tx_merge_reserve(&work->room, sizeof *work->symbols, word.size_bytes, &work->heap))
         return HASTEN_OUT_OF_MEMORY;
+    work->symbols = work->room.data;
     merge_word(bpe, work, word);
     for (uint32_t at = 0; at != NO_SYMBOL; at = work->symbols[at].after)
         HS_TRY(push_symbol(bpe, work->symbols[at].id, ids));
@@ -348,7 +340,7 @@ static enum hasten_status bpe_encode(const void *model, struct hs_str text, stru
     HS_TRY(tx_splitter_open(bpe->pretokenizer, error, &work.splitter));
     enum hasten_status status = encode_all(bpe, &work, text, error, ids);
     tx_splitter_close(&work.splitter);
-    hs_free(work.symbols);
+    hs_free(work.room.data);
     tx_heap_free(&work.heap);
     hs_buffer_free(&work.alphabet);
     return status;

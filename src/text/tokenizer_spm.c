@@ -107,7 +107,7 @@ static enum hasten_status index_tokens(struct spm *spm, struct hs_error *error)
     bool done = tx_token_index_open(&spm->index, vocab->pieces, vocab->count, count) &&
                 tx_token_index_put(&spm->index, ids, count);
     hs_free(ids);
-    return done ? HASTEN_OK : out_of_memory(error);
+    return done ? HASTEN_OK : tx_token_index_fail(&spm->index, error);
 }
 
 static void spm_close(void *model)
@@ -148,8 +148,8 @@ struct symbol {
 
 struct work {
     struct hs_buffer escaped;
-    struct symbol *symbols;
-    size_t capacity;           /* symbols; the heap holds three times as many */
+    struct symbol *symbols; /* room.data */
+    struct tx_merge_symbols room;
     struct tx_merge_heap heap; /* order of score << 32 | position */
 };
 
@@ -164,24 +164,6 @@ static uint32_t score_order(const struct tx_vocab *vocab, int32_t id)
         score = 0.0f;
     memcpy(&bits, &score, 4);
     return bits >> 31 ? bits : ~(bits | UINT32_C(0x80000000));
-}
-
-static bool reserve(struct work *work, size_t symbols)
-{
-    if (symbols <= work->capacity)
-        return true;
-    size_t capacity = 2 * work->capacity > 256 ? 2 * work->capacity : 256;
-    if (capacity < symbols)
-        capacity = symbols;
-    hs_free(work->symbols);
-    work->symbols = NULL;
-    work->capacity = 0;
-    size_t bytes; /* not zeroed: of a long word's symbols only a part is touched */
-    if (!hs_size_mul(capacity, sizeof *work->symbols, &bytes) ||
-        !(work->symbols = hs_alloc(bytes)) || !tx_heap_reserve(&work->heap, 3 * capacity))
-        return false;
-    work->capacity = capacity;
-    return true;
 }
 
 /* Looks up the pair at a position and queues it. */
@@ -263,8 +245,9 @@ static enum hasten_status push_text(const struct spm *spm, struct hs_str text, s
 static enum hasten_status encode_chunk(const struct spm *spm, struct work *work,
                                        struct hs_str chunk, struct tx_ids *ids)
 {
-    if (!reserve(work, chunk.size_bytes))
+    if (!tx_merge_reserve(&work->room, sizeof *work->symbols, chunk.size_bytes, &work->heap))
         return HASTEN_OUT_OF_MEMORY;
+    work->symbols = work->room.data;
     merge_chunk(spm, work, chunk);
     for (uint32_t at = 0; at != NO_SYMBOL; at = work->symbols[at].after) {
         const struct symbol *symbol = &work->symbols[at];
@@ -326,7 +309,7 @@ static enum hasten_status spm_encode(const void *model, struct hs_str text, stru
         left.size_bytes -= chunk.size_bytes;
     }
     hs_buffer_free(&work.escaped);
-    hs_free(work.symbols);
+    hs_free(work.room.data);
     tx_heap_free(&work.heap);
     return status == HASTEN_OK ? status : out_of_memory(error);
 }
