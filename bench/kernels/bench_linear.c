@@ -1,7 +1,8 @@
 /*
  * Micro benchmark of the linear kernels of one machine class (HASTEN_CPU caps it), one thread.
  *
- *   bench_linear [TYPE] [seconds per figure]     TYPE: q4_1, q6_k, f16, ... (default: all)
+ *   bench_linear [TYPE] [seconds per figure] [ROWS] [SHAPE]
+ *       TYPE: q4_1, q6_k, f16, ... or all; ROWS: of activations, 0 = all; SHAPE: number from 1
  *
  * Few rows: copies of the weight fill 512 MiB, more than the caches hold, so the figure is GB/s of
  * weights read from memory; beside it stands what a plain reading loop got in the same seconds.
@@ -255,18 +256,24 @@ int main(int argc, char **argv)
     static const enum tn_dtype types[] = {TN_Q4_1, TN_Q4_0, TN_Q4_K, TN_IQ4_NL, TN_IQ4_XS, TN_MXFP4,
                                           TN_Q2_K, TN_Q3_K, TN_Q5_0, TN_Q5_1,   TN_Q5_K,   TN_Q6_K,
                                           TN_Q8_0, TN_F16,  TN_BF16, TN_F32};
-    static const int64_t tokens[] = {1, 2, 4, 8, 512};
+    static const int64_t tokens[] = {1, 2, 3, 4, 6, 8, 16, 32, 512};
     struct bench bench = {.ring = hs_block_new(RING_BYTES), .seconds = 1.0};
     bool ok = bench.ring != NULL;
+    const int64_t only_tokens = argc > 3 ? strtol(argv[3], NULL, 10) : 0;
+    const long only_shape = argc > 4 ? strtol(argv[4], NULL, 10) : 0;
     if (argc > 2)
         bench.seconds = strtod(argv[2], NULL);
     for (int d = 0; d < (int)(sizeof types / sizeof types[0]); d++) {
-        if (argc > 1 && strcmp(argv[1], tn_dtype_info(types[d])->name) != 0)
+        if (argc > 1 && strcmp(argv[1], "all") != 0 &&
+            strcmp(argv[1], tn_dtype_info(types[d])->name) != 0)
             continue;
         for (int s = 0; s < 5; s++) {
-            if (shapes[s][1] % tn_dtype_info(types[d])->block != 0)
+            if (shapes[s][1] % tn_dtype_info(types[d])->block != 0 ||
+                (only_shape != 0 && s + 1 != only_shape))
                 continue;
-            for (int t = 0; t < 5 && ok; t++) {
+            for (int t = 0; t < 9 && ok; t++) {
+                if (only_tokens != 0 && tokens[t] != only_tokens)
+                    continue;
                 bench.dtype = types[d];
                 bench.rows = shapes[s][0];
                 bench.cols = shapes[s][1];

@@ -78,6 +78,14 @@ struct kn_call {
      * struct kn_state; %batch: NULL (it stands above). Outputs that are states repeat the input. */
     void *operand[KN_OPERANDS];
     int32_t inputs, outputs;
+    void *workspace; /* memory that the units of this call share, 64-byte aligned, or NULL */
+    size_t workspace_bytes;
+};
+
+/* Bounds of all calls of a plan. */
+struct kn_bounds {
+    int64_t rows;      /* kn_call.rows */
+    int64_t positions; /* of a sequence in the KV cache */
 };
 
 struct kn_kernel {
@@ -91,6 +99,11 @@ struct kn_kernel {
     enum hasten_status (*run)(const struct kn_call *call, int64_t first, int64_t last,
                               void *scratch);
     size_t (*scratch_bytes)(const void *attrs); /* NULL: none */
+    /* Workspace that calls within the bounds make use of. A call with less, or without, gives the
+     * same bits, perhaps from fewer units. Its contents mean nothing before begin. NULL: none. */
+    size_t (*workspace_bytes)(const void *attrs, const struct kn_bounds *bounds);
+    /* Called once per call, before its units run, by one thread. NULL: nothing to do. */
+    void (*begin)(const struct kn_call *call);
 };
 
 /*

@@ -13,7 +13,7 @@ struct builder {
     const struct ir_graph *graph;
     struct pl_plan *plan;
     struct hs_error *error;
-    struct pl_lifetime *lifetimes; /* per value id */
+    struct pl_lifetime *lifetimes; /* per value id, then the workspace of each node */
 };
 
 static enum hasten_status no_memory(struct hs_error *error)
@@ -48,12 +48,25 @@ static enum hasten_status temp_bytes(const struct builder *b, const struct ir_va
     return HASTEN_OK;
 }
 
+/* The workspace of node n lives while it runs. */
+static void collect_workspace(struct builder *b, int32_t n)
+{
+    const struct ir_node *node = &b->graph->nodes[n];
+    const struct kn_kernel *kernel = kn_find(node->op, node->attrs, b->plan->cpu_class);
+    const struct kn_bounds bounds = {b->plan->limits.tokens_max, b->plan->limits.positions_max};
+    size_t bytes =
+        kernel && kernel->workspace_bytes ? kernel->workspace_bytes(node->attrs, &bounds) : 0;
+    b->lifetimes[b->graph->value_count + n] =
+        (struct pl_lifetime){.size_bytes = bytes, .first = n, .last = n};
+}
+
 /* Lifetimes of temporaries: from the writing node to the last reading one; the graph's output
  * lives to the end. */
 static enum hasten_status collect_lifetimes(struct builder *b)
 {
     const struct ir_graph *graph = b->graph;
-    b->lifetimes = hs_calloc((size_t)graph->value_count + 1, sizeof *b->lifetimes);
+    const int32_t count = graph->value_count + graph->node_count;
+    b->lifetimes = hs_calloc((size_t)count + 1, sizeof *b->lifetimes);
     if (!b->lifetimes)
         return no_memory(b->error);
     for (int32_t n = 0; n < graph->node_count; n++) {
@@ -68,9 +81,10 @@ static enum hasten_status collect_lifetimes(struct builder *b)
         }
         for (int32_t i = 0; i < node->inputs; i++)
             b->lifetimes[node->input[i]].last = n;
+        collect_workspace(b, n);
     }
     b->lifetimes[graph->logits].last = graph->node_count;
-    return pl_place(b->lifetimes, graph->value_count, b->error, &b->plan->arena_bytes);
+    return pl_place(b->lifetimes, count, b->error, &b->plan->arena_bytes);
 }
 
 /* Constants the plan reads, one entry per constant expression; ids stay those of the graph. */
@@ -197,6 +211,10 @@ static enum hasten_status build_instruction(struct builder *b, const struct ir_n
     }
     for (int32_t i = 0; i < node->outputs; i++)
         instruction->operand[node->inputs + i] = operand_of(b, node->output[i]);
+    const struct pl_lifetime *workspace =
+        &b->lifetimes[b->graph->value_count + (node - b->graph->nodes)];
+    instruction->workspace = (int64_t)workspace->offset;
+    instruction->workspace_bytes = workspace->size_bytes;
     instruction->layer = node->layer;
     if (node->note)
         instruction->note = hs_arena_strndup(&plan->arena, node->note, strlen(node->note));

@@ -7,9 +7,9 @@
  *
  * Memory plan: every temporary gets an offset in the run's arena for the bound T_max, R_max;
  * values whose lifetimes (by instruction index) overlap never overlap in bytes, and an output never
- * shares bytes with an input of the same instruction. Greedy by size, first fit; offsets are
- * staggered by odd multiples of the cache line, since rows at 4 KiB multiples would fall into the
- * same L1 sets.
+ * shares bytes with an input of the same instruction. A kernel's workspace is one more such value.
+ * Greedy by size, first fit; offsets are staggered by odd multiples of the cache line, since rows
+ * at 4 KiB multiples would fall into the same L1 sets.
  */
 #ifndef HASTEN_PLAN_PLAN_H
 #define HASTEN_PLAN_PLAN_H
@@ -36,6 +36,8 @@ struct pl_instruction {
     struct ir_dim_expr rows; /* kn_call.rows */
     int32_t inputs, outputs;
     struct pl_operand operand[KN_OPERANDS];
+    int64_t workspace; /* kn_call.workspace: offset in the arena */
+    size_t workspace_bytes;
     int32_t layer;              /* model layer, or -1 */
     const char *note;           /* pass names, may be NULL */
     uint64_t weight_bytes;      /* constants read once per step */
@@ -56,8 +58,9 @@ struct pl_state {
 };
 
 struct pl_limits {
-    int64_t tokens_max; /* T bound of a step */
-    int64_t wanted_max; /* R bound of a step */
+    int64_t tokens_max;    /* T bound of a step */
+    int64_t wanted_max;    /* R bound of a step */
+    int64_t positions_max; /* of a sequence; longer ones work too, with less shared work */
 };
 
 struct pl_plan {

@@ -61,6 +61,7 @@ struct rt_run {
     _Alignas(64) _Atomic int status; /* enum hasten_status, first error */
     _Atomic int failed_instruction;
     _Atomic bool cancel;
+    const atomic_bool *watched; /* NULL: none */
 
     bool profiling;
     struct rt_profile_row *profile;
@@ -175,6 +176,8 @@ static void bind_call(struct rt_run *run, int32_t index, struct kn_call *call)
     call->outputs = instruction->outputs;
     for (int32_t i = 0; i < instruction->inputs + instruction->outputs; i++)
         call->operand[i] = resolve(run, instruction->operand[i]);
+    call->workspace_bytes = instruction->workspace_bytes;
+    call->workspace = call->workspace_bytes ? run->arena + instruction->workspace : NULL;
 }
 
 static void fail_run(struct rt_run *run, enum hasten_status status, int32_t index)
@@ -189,11 +192,17 @@ static bool has_failed(struct rt_run *run)
     return atomic_load_explicit(&run->status, memory_order_relaxed) != HASTEN_OK;
 }
 
+static bool is_cancelled(const struct rt_run *run)
+{
+    return atomic_load_explicit(&run->cancel, memory_order_relaxed) ||
+           (run->watched && atomic_load_explicit(run->watched, memory_order_relaxed));
+}
+
 /* Executes units [first, last) unless the run has failed or is cancelled. */
 static void execute(struct rt_run *run, int member, int32_t index, const struct kn_call *call,
                     int32_t first, int32_t last)
 {
-    if (atomic_load_explicit(&run->cancel, memory_order_relaxed))
+    if (is_cancelled(run))
         fail_run(run, HASTEN_CANCELLED, index);
     if (has_failed(run))
         return;
@@ -234,7 +243,10 @@ static void advance(struct rt_run *run, int member, int32_t index)
     struct kn_call call;
     for (; index < run->plan->instruction_count; index++) {
         bind_call(run, index, &call);
-        int64_t units = has_failed(run) ? 0 : run->plan->instructions[index].kernel->units(&call);
+        const struct kn_kernel *kernel = run->plan->instructions[index].kernel;
+        int64_t units = has_failed(run) ? 0 : kernel->units(&call);
+        if (units > 0 && kernel->begin)
+            kernel->begin(&call);
         int64_t chunk =
             (units + run->members * CHUNKS_PER_MEMBER - 1) / (run->members * CHUNKS_PER_MEMBER);
         int64_t chunks = chunk > 0 ? (units + chunk - 1) / chunk : 0;
@@ -369,6 +381,11 @@ enum hasten_status rt_run_step(struct rt_run *run, const struct rt_batch *batch,
 void rt_run_cancel(struct rt_run *run)
 {
     atomic_store_explicit(&run->cancel, true, memory_order_relaxed);
+}
+
+void rt_run_watch(struct rt_run *run, const atomic_bool *flag)
+{
+    run->watched = flag;
 }
 
 void rt_run_profile(struct rt_run *run, bool on)

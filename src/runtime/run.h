@@ -6,6 +6,8 @@
 #ifndef HASTEN_RUNTIME_RUN_H
 #define HASTEN_RUNTIME_RUN_H
 
+#include <stdatomic.h>
+
 #include "base/team.h"
 #include "runtime/batch_builder.h"
 #include "runtime/store.h"
@@ -31,6 +33,10 @@ HS_MUST_USE enum hasten_status rt_run_step(struct rt_run *run, const struct rt_b
 /* Asks a running step to stop at the next unit; from any thread or a signal handler. Cleared when
  * the next step starts. */
 void rt_run_cancel(struct rt_run *run);
+
+/* A flag that steps from now on look at between units: once it is true they end as cancelled. NULL:
+ * none. Borrowed while steps run; any thread may set it, at any time. */
+void rt_run_watch(struct rt_run *run, const atomic_bool *flag);
 
 /* Per-instruction clock: wall nanoseconds and calls since switched on. Off by default. */
 struct rt_profile_row {

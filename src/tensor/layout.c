@@ -28,16 +28,16 @@ static const struct tn_panel_form panel_forms[TN_DTYPE_COUNT] = {
     /*                     scales        minimum bits zero values      bytes of scales */
     [TN_Q4_0]   = FLAT (TN_SCALE_F16, false,  4,   8,   NULL,        64),
     [TN_Q4_1]   = FLAT (TN_SCALE_F16, true,   4,   0,   NULL,        128),
-    [TN_Q5_0]   = FLAT (TN_SCALE_F16, false,  8,   128, NULL,        64),
-    [TN_Q5_1]   = FLAT (TN_SCALE_F16, true,   8,   128, NULL,        128),
+    [TN_Q5_0]   = FLAT (TN_SCALE_F16, false,  5,   16,  NULL,        64),
+    [TN_Q5_1]   = FLAT (TN_SCALE_F16, true,   5,   0,   NULL,        128),
     [TN_Q8_0]   = FLAT (TN_SCALE_F16, false,  8,   128, NULL,        64),
     [TN_IQ4_NL] = FLAT (TN_SCALE_F16, false,  4,   0,   values_iq4,  64),
     [TN_MXFP4]  = FLAT (TN_SCALE_F32, false,  4,   0,   values_e2m1, 128),
-    [TN_Q2_K]   = SUPER(16,           true,   4,   0,   NULL,        128),
-    [TN_Q3_K]   = SUPER(16,           false,  4,   4,   NULL,        64),
+    [TN_Q2_K]   = SUPER(16,           true,   2,   0,   NULL,        128),
+    [TN_Q3_K]   = SUPER(16,           false,  3,   4,   NULL,        64),
     [TN_Q4_K]   = SUPER(32,           true,   4,   0,   NULL,        64),
-    [TN_Q5_K]   = SUPER(32,           true,   8,   128, NULL,        64),
-    [TN_Q6_K]   = SUPER(16,           false,  8,   128, NULL,        64),
+    [TN_Q5_K]   = SUPER(32,           true,   5,   0,   NULL,        64),
+    [TN_Q6_K]   = SUPER(16,           false,  6,   32,  NULL,        64),
     [TN_IQ4_XS] = SUPER(32,           false,  4,   0,   values_iq4,  64),
 };
 /* clang-format on */
@@ -109,21 +109,34 @@ struct tn_a8 tn_a8_view(void *base, int64_t rows, int64_t cols)
                           (float *)(void *)(bytes + codes + floats)};
 }
 
+bool tn_kv_dtype_valid(int32_t dtype)
+{
+    return dtype == TN_F32 || dtype == TN_F16 || dtype == TN_BF16 || dtype == TN_Q8_0;
+}
+
+int tn_kv_head_dim_padded(enum tn_dtype dtype, int head_dim)
+{
+    const int multiple = dtype == TN_Q8_0 ? 32 : 16;
+    return (head_dim + multiple - 1) / multiple * multiple;
+}
+
 enum hasten_status tn_kv_layout_init(enum tn_dtype dtype, int kv_heads, int head_dim,
                                      struct hs_error *error, struct tn_kv_layout *layout_out)
 {
-    if (dtype != TN_F32 && dtype != TN_F16)
-        return hs_fail(error, HASTEN_INVALID_ARGUMENT, "use f16 or f32",
+    if (!tn_kv_dtype_valid((int32_t)dtype))
+        return hs_fail(error, HASTEN_INVALID_ARGUMENT, "use f32, f16, bf16 or q8_0",
                        "KV pages cannot hold type %s",
                        dtype < TN_DTYPE_COUNT ? tn_dtype_info(dtype)->name : "?");
     if (kv_heads < 1 || kv_heads > 65536 || head_dim < 1 || head_dim > 65536)
         return hs_fail(error, HASTEN_INVALID_ARGUMENT, NULL,
                        "KV layout of %d heads of %d features is out of range 1..65536", kv_heads,
                        head_dim);
-    int padded = (head_dim + 15) / 16 * 16;
+    const struct tn_dtype_info *info = tn_dtype_info(dtype);
+    int padded = tn_kv_head_dim_padded(dtype, head_dim); /* whole blocks of the type */
     size_t head_bytes =
-        (size_t)TN_PAGE_POSITIONS * (size_t)padded * (size_t)tn_dtype_info(dtype)->block_bytes;
+        (size_t)TN_PAGE_POSITIONS * (size_t)(padded / info->block) * (size_t)info->block_bytes;
     size_t k_bytes = (size_t)kv_heads * head_bytes; /* <= 2^16 * 2^5 * 2^16 * 4 */
-    *layout_out = (struct tn_kv_layout){dtype, kv_heads, head_dim, padded, k_bytes, 2 * k_bytes};
+    *layout_out =
+        (struct tn_kv_layout){dtype, kv_heads, head_dim, padded, head_bytes, k_bytes, 2 * k_bytes};
     return HASTEN_OK;
 }

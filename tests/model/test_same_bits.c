@@ -39,6 +39,18 @@ TEST(smollm2_f32_pages)
     bt_check_ways(&c);
 }
 
+TEST(smollm2_bf16_pages)
+{
+    struct bt_case c = smollm2(TN_BF16);
+    bt_check_other_class(&c);
+}
+
+TEST(smollm2_q8_0_pages)
+{
+    struct bt_case c = smollm2(TN_Q8_0);
+    bt_check_ways(&c);
+}
+
 TEST(smollm2_with_avx2_cap)
 {
     struct bt_case c = smollm2(TN_F16);
@@ -61,6 +73,12 @@ TEST(gemma3_f16_pages)
 TEST(gemma3_f32_pages_and_other_class)
 {
     struct bt_case c = gemma3(TN_F32);
+    bt_check_other_class(&c);
+}
+
+TEST(gemma3_q8_0_pages_and_other_class)
+{
+    struct bt_case c = gemma3(TN_Q8_0);
     bt_check_other_class(&c);
 }
 

@@ -13,15 +13,11 @@
 #include "kernels/ref/ref_util.h"
 #include "kernels/rows.h"
 
-static bool kv_dtype_valid(int32_t dtype)
-{
-    return dtype == TN_F32 || dtype == TN_F16;
-}
-
 static bool append_accepts(const void *attrs)
 {
     const struct op_kv_attrs *a = attrs;
-    return a->kv_heads >= 1 && a->head_dim >= 1 && a->kv_layer >= 0 && kv_dtype_valid(a->kv_dtype);
+    return a->kv_heads >= 1 && a->head_dim >= 1 && a->kv_layer >= 0 &&
+           tn_kv_dtype_valid(a->kv_dtype);
 }
 
 /* Inputs: state, k, v, %batch. */
@@ -178,7 +174,7 @@ static bool attention_accepts(const void *attrs)
     const struct op_attention_attrs *a = attrs;
     return a->heads >= 1 && a->kv_heads >= 1 && a->heads % a->kv_heads == 0 && a->head_dim >= 1 &&
            a->head_dim <= 65536 && a->window >= 0 && a->causal == 1 && a->softcap >= 0.0f &&
-           a->kv_layer >= 0 && kv_dtype_valid(a->kv_dtype);
+           a->kv_layer >= 0 && tn_kv_dtype_valid(a->kv_dtype);
 }
 
 static size_t attention_scratch(const void *attrs)

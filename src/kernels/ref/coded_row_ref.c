@@ -216,18 +216,47 @@ static void unpack_panel_scales(const struct tn_panel_form *form, const uint8_t 
     }
 }
 
-/* Dword j of a block's codes lies at (2 j + lane / 16) * 64 + lane % 16 * 4. */
+/* Planes of a panel (tensor/layout.h): their part of code i of a row. */
+static int nibble_plane(const uint8_t *plane, int lane, int i)
+{
+    const uint8_t both = plane[i % 16 / 4 * 128 + lane * 4 + i % 4];
+    return i < 16 ? both & 15 : both >> 4;
+}
+
+static int pair_plane(const uint8_t *plane, int lane, int i)
+{
+    return plane[i / 16 * 128 + lane * 4 + i % 4] >> (i % 16 / 4 * 2) & 3;
+}
+
+static int bit_plane(const uint8_t *plane, int lane, int i)
+{
+    return plane[lane * 4 + i % 4] >> (i / 4) & 1;
+}
+
+/* Code i as stored; the planes of each width are spelled out. */
+static int stored_panel_code(int bits, const uint8_t *codes, int lane, int i)
+{
+    switch (bits) {
+    case 2:
+        return pair_plane(codes, lane, i);
+    case 3:
+        return pair_plane(codes, lane, i) + 4 * bit_plane(codes + 256, lane, i);
+    case 4:
+        return nibble_plane(codes, lane, i);
+    case 5:
+        return nibble_plane(codes, lane, i) + 16 * bit_plane(codes + 512, lane, i);
+    case 6:
+        return nibble_plane(codes, lane, i) + 16 * pair_plane(codes + 512, lane, i);
+    default:
+        return codes[i / 4 * 128 + lane * 4 + i % 4];
+    }
+}
+
 static void unpack_panel_codes(const struct tn_panel_form *form, const uint8_t *codes, int lane,
                                int16_t *out)
 {
-    const uint8_t *mine = codes + lane / 16 * 64 + lane % 16 * 4;
     for (int i = 0; i < 32; i++) {
-        if (form->code_bits == 8) {
-            out[i] = (int16_t)(mine[i / 4 * 128 + i % 4] - form->zero);
-            continue;
-        }
-        uint8_t pair = mine[i % 16 / 4 * 128 + i % 4];
-        int code = i < 16 ? pair & 15 : pair >> 4;
+        const int code = stored_panel_code(form->code_bits, codes, lane, i);
         out[i] = (int16_t)(form->values ? form->values[code] : code - form->zero);
     }
 }

@@ -339,8 +339,7 @@ static bool step_valid(const struct op_linear_attrs *a, int index, int step_inde
     case OP_EPI_APPEND_V:
         return segment->kv_head_dim >= 1 && segment->kv_layer >= 0 &&
                segment->rows == (int64_t)segment->kv_heads * segment->kv_head_dim &&
-               a->unit_rows % segment->kv_head_dim == 0 &&
-               (segment->kv_dtype == TN_F32 || segment->kv_dtype == TN_F16);
+               a->unit_rows % segment->kv_head_dim == 0 && tn_kv_dtype_valid(segment->kv_dtype);
     case OP_EPI_SOFTCAP:
         return segment->steps[step_index].value > 0.0f;
     case OP_EPI_PAIRED:

@@ -1,7 +1,8 @@
 /*
  * Register tiles of attention on v16: scores (q times K panels), the softmax of a leaf, and output
  * (e times V, merged into a group's sums). attention_tmpl.h arranges them; NUMERICS.md "attention"
- * states the operations. Each tile exists for 1..6 query heads and for f16 and f32 pages.
+ * states the operations. Each tile exists for 1..6 query heads and for every type of pages; all
+ * widen what they read to f32 exactly, so they execute one chain.
  */
 #ifndef HASTEN_KERNELS_X86_ATTENTION_TILES_TMPL_H
 #define HASTEN_KERNELS_X86_ATTENTION_TILES_TMPL_H
@@ -40,10 +41,29 @@ enum {
     X(1, 4) X(1, 2) X(2, 2) X(3, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
 #endif
 
-V16_INLINE v16 att_load(const uint8_t *p, size_t element, const bool f16)
+/* How a tile reads K and V. */
+enum att_format { ATT_F32, ATT_F16, ATT_BF16, ATT_Q8, ATT_FORMATS };
+
+enum {
+    ATT_Q8_SCALES = 2 * ATT_PANEL,                /* bytes of scales in front of the codes */
+    ATT_Q8_BLOCK = ATT_Q8_SCALES + 32 * ATT_PANEL /* of 32 features of a K panel */
+};
+
+/* 16 elements of float pages. */
+V16_INLINE v16 att_load(const uint8_t *p, size_t element, const enum att_format format)
 {
-    return f16 ? v16_load_f16((const uint16_t *)(const void *)p + element)
-               : v16_load((const float *)(const void *)p + element);
+    const uint16_t *half = (const uint16_t *)(const void *)p + element;
+    if (format == ATT_F16)
+        return v16_load_f16(half);
+    if (format == ATT_BF16)
+        return v16_load_bf16(half);
+    return v16_load((const float *)(const void *)p + element);
+}
+
+/* 16 elements of a Q8_0 page: the product is exact (8 + 11 bits). */
+V16_INLINE v16 att_load_q8(const uint8_t *codes, v16 scale)
+{
+    return v16_mul(v16_load_i8((const int8_t *)codes), scale);
 }
 
 /* ---- scores ---- */
@@ -51,45 +71,65 @@ V16_INLINE v16 att_load(const uint8_t *p, size_t element, const bool f16)
 struct att_qk {
     const uint8_t *panel[ATT_PANELS_MAX];     /* [head_dim][16] each */
     const uint8_t *ahead[ATT_PANELS_MAX / 2]; /* per two panels: block to prefetch meanwhile, */
-    size_t ahead_step;                        /* its bytes per d: 64 (f16) or 128 (f32) */
+    size_t ahead_step;                        /* its bytes per d */
     const float *queries;                     /* [head_dim][nq] */
     float *scores;                            /* [nq][ATT_SCORE_STRIDE], at the first panel */
     int head_dim;
     float scale;
 };
 
-V16_INLINE void att_qk_tile(const int nq, const int np, const bool f16, const struct att_qk *a)
+/* K of feature d of panel p of Q8_0 pages; `scale` follows the blocks of 32 features. */
+V16_INLINE v16 att_k_q8(const uint8_t *panel, size_t d, v16 *scale)
+{
+    const uint8_t *block = panel + d / 32 * ATT_Q8_BLOCK;
+    if (d % 32 == 0)
+        *scale = v16_load_f16((const uint16_t *)(const void *)block);
+    return att_load_q8(block + ATT_Q8_SCALES + d % 32 * ATT_PANEL, *scale);
+}
+
+/* Adds feature d to all scores. */
+V16_INLINE void att_qk_feature(const int nq, const int np, const enum att_format format,
+                               const uint8_t *const *panel, size_t d, const float *q, v16 *scale,
+                               v16 (*acc)[ATT_PANELS_MAX])
+{
+    v16 k[ATT_PANELS_MAX];
+    V16_UNROLL
+    for (int p = 0; p < np; p++)
+        k[p] = format == ATT_Q8 ? att_k_q8(panel[p], d, &scale[p])
+                                : att_load(panel[p], d * ATT_PANEL, format);
+    V16_UNROLL
+    for (int r = 0; r < nq; r++) {
+        v16 query = v16_set1(q[r]);
+        V16_UNROLL
+        for (int p = 0; p < np; p++)
+            acc[r][p] = v16_fma(query, k[p], acc[r][p]);
+    }
+}
+
+V16_INLINE void att_qk_tile(const int nq, const int np, const enum att_format format,
+                            const struct att_qk *a)
 {
     const uint8_t *panel[ATT_PANELS_MAX], *ahead[ATT_PANELS_MAX / 2];
-    v16 acc[ATT_TILE][ATT_PANELS_MAX];
+    v16 acc[ATT_TILE][ATT_PANELS_MAX], block_scale[ATT_PANELS_MAX];
     const float *q = a->queries;
     V16_UNROLL
     for (int p = 0; p < np; p++) {
         panel[p] = a->panel[p];
         ahead[p / 2] = a->ahead[p / 2];
+        block_scale[p] = v16_zero();
         V16_UNROLL
         for (int r = 0; r < nq; r++)
             acc[r][p] = v16_zero();
     }
     for (size_t d = 0; d < (size_t)a->head_dim; d++, q += nq) {
-        v16 k[ATT_PANELS_MAX];
         V16_UNROLL
-        for (int p = 0; p < np; p++) {
-            k[p] = att_load(panel[p], d * ATT_PANEL, f16);
-            if (p % 2 == 0) {
-                _mm_prefetch((const char *)ahead[p / 2], _MM_HINT_T0);
-                if (!f16) /* the block may be f32: two lines */
-                    _mm_prefetch((const char *)ahead[p / 2] + a->ahead_step / 2, _MM_HINT_T0);
-                ahead[p / 2] += a->ahead_step;
-            }
+        for (int p = 0; p < np; p += 2) {
+            _mm_prefetch((const char *)ahead[p / 2], _MM_HINT_T0);
+            if (format == ATT_F32) /* the block may be f32: two lines */
+                _mm_prefetch((const char *)ahead[p / 2] + a->ahead_step / 2, _MM_HINT_T0);
+            ahead[p / 2] += a->ahead_step;
         }
-        V16_UNROLL
-        for (int r = 0; r < nq; r++) {
-            v16 query = v16_set1(q[r]);
-            V16_UNROLL
-            for (int p = 0; p < np; p++)
-                acc[r][p] = v16_fma(query, k[p], acc[r][p]);
-        }
+        att_qk_feature(nq, np, format, panel, d, q, block_scale, acc);
     }
     const v16 scale = v16_set1(a->scale);
     V16_UNROLL
@@ -100,25 +140,30 @@ V16_INLINE void att_qk_tile(const int nq, const int np, const bool f16, const st
     }
 }
 
-#define ATT_QK_DEFINE(nq, np)                                                                      \
-    static void att_qk_##nq##_f32(const struct att_qk *a)                                          \
+#define ATT_QK_DEFINE_AS(nq, np, suffix, format)                                                   \
+    static void att_qk_##nq##_##suffix(const struct att_qk *a)                                     \
     {                                                                                              \
-        att_qk_tile(nq, np, false, a);                                                             \
-    }                                                                                              \
-    static void att_qk_##nq##_f16(const struct att_qk *a)                                          \
-    {                                                                                              \
-        att_qk_tile(nq, np, true, a);                                                              \
+        att_qk_tile(nq, np, format, a);                                                            \
     }
+#define ATT_QK_DEFINE(nq, np)                                                                      \
+    ATT_QK_DEFINE_AS(nq, np, f32, ATT_F32)                                                         \
+    ATT_QK_DEFINE_AS(nq, np, f16, ATT_F16)                                                         \
+    ATT_QK_DEFINE_AS(nq, np, bf16, ATT_BF16)                                                       \
+    ATT_QK_DEFINE_AS(nq, np, q8, ATT_Q8)
 ATT_QK_LIST(ATT_QK_DEFINE)
 
 #define ATT_QK_PANELS(nq, np) [nq] = np,
 #define ATT_QK_F32(nq, np)    [nq] = att_qk_##nq##_f32,
 #define ATT_QK_F16(nq, np)    [nq] = att_qk_##nq##_f16,
+#define ATT_QK_BF16(nq, np)   [nq] = att_qk_##nq##_bf16,
+#define ATT_QK_Q8(nq, np)     [nq] = att_qk_##nq##_q8,
 /* [query heads] */
 static const int8_t att_qk_panels[ATT_TILE + 1] = {ATT_QK_LIST(ATT_QK_PANELS)};
-/* [f16][query heads] */
-static void (*const att_qk_run[2][ATT_TILE + 1])(const struct att_qk *) = {
-    {ATT_QK_LIST(ATT_QK_F32)}, {ATT_QK_LIST(ATT_QK_F16)}};
+static void (*const att_qk_run[ATT_FORMATS][ATT_TILE + 1])(const struct att_qk *) = {
+    [ATT_F32] = {ATT_QK_LIST(ATT_QK_F32)},
+    [ATT_F16] = {ATT_QK_LIST(ATT_QK_F16)},
+    [ATT_BF16] = {ATT_QK_LIST(ATT_QK_BF16)},
+    [ATT_Q8] = {ATT_QK_LIST(ATT_QK_Q8)}};
 
 /* ---- softmax of a leaf ---- */
 
@@ -191,7 +236,8 @@ struct att_merge {
 };
 
 struct att_pv {
-    const uint8_t *const *v;     /* [page of the leaf]: [32][dim_padded] each */
+    enum att_format format;
+    const uint8_t *const *v;     /* [page of the leaf]: a KV head's V each */
     const uint8_t *const *ahead; /* [page of the leaf]: block to prefetch meanwhile, */
     size_t ahead_bytes;          /* bytes of its elements */
     const float *e;              /* [nq][ATT_SCORE_STRIDE] */
@@ -221,10 +267,46 @@ V16_INLINE void att_pv_finish(const int nd, const v16 *acc, float *out,
     }
 }
 
-V16_INLINE void att_pv_tile(const int nq, const int nd, const bool f16, const struct att_pv *a)
+/* Adds positions j..stop-1, all of one page, to the sums. */
+V16_INLINE void att_pv_page(const int nq, const int nd, const enum att_format format,
+                            const struct att_pv *a, int j, int stop, v16 (*acc)[4])
 {
+    const int page = j / TN_PAGE_POSITIONS, first = page * TN_PAGE_POSITIONS;
+    const int line = format == ATT_F32 ? 1 : format == ATT_Q8 ? 4 : 2; /* vectors of a line */
     const size_t ahead_bytes = a->ahead_bytes;
-    const int line = f16 ? 2 : 1; /* vectors of a cache line */
+    const uint8_t *v = a->v[page], *ahead = a->ahead[page];
+    size_t at = (size_t)(j - first) * a->dim_padded + a->dim;
+    float scales[2][TN_PAGE_POSITIONS]; /* Q8_0: of the blocks of 32 features that we touch */
+    if (format == ATT_Q8) {
+        const uint16_t *half = (const uint16_t *)(const void *)v + a->dim / 32 * TN_PAGE_POSITIONS;
+        for (int i = 0; i < (nd + 1) / 2 * TN_PAGE_POSITIONS; i += 16)
+            v16_store(scales[0] + i, v16_load_f16(half + i));
+        v += a->dim_padded / 32 * TN_PAGE_POSITIONS * sizeof *half;
+    }
+    for (; j < stop; j++, at += a->dim_padded) {
+        v16 value[4];
+        V16_UNROLL
+        for (int i = 0; i < nd; i++) {
+            value[i] = format == ATT_Q8
+                           ? att_load_q8(v + at + i * 16, v16_set1(scales[i / 2][j - first]))
+                           : att_load(v, at + (size_t)i * 16, format);
+            if (i % line == 0)
+                _mm_prefetch((const char *)ahead + (at + (size_t)i * 16) * ahead_bytes,
+                             _MM_HINT_T0);
+        }
+        V16_UNROLL
+        for (int r = 0; r < nq; r++) {
+            v16 e = v16_set1(a->e[r * ATT_SCORE_STRIDE + j]);
+            V16_UNROLL
+            for (int i = 0; i < nd; i++)
+                acc[r][i] = v16_fma(e, value[i], acc[r][i]);
+        }
+    }
+}
+
+V16_INLINE void att_pv_tile(const int nq, const int nd, const enum att_format format,
+                            const struct att_pv *a)
+{
     float *const leaf_out = a->leaf_out + a->dim, *const group_out = a->group_out + a->dim;
     v16 acc[ATT_TILE][4];
     V16_UNROLL
@@ -242,27 +324,10 @@ V16_INLINE void att_pv_tile(const int nq, const int nd, const bool f16, const st
         }
     }
     for (int j = a->begin; j < a->end;) {
-        const int page = j / TN_PAGE_POSITIONS, first = page * TN_PAGE_POSITIONS;
-        const int stop = a->end < first + TN_PAGE_POSITIONS ? a->end : first + TN_PAGE_POSITIONS;
-        const uint8_t *v = a->v[page], *ahead = a->ahead[page];
-        size_t at = (size_t)(j - first) * a->dim_padded + a->dim;
-        for (; j < stop; j++, at += a->dim_padded) {
-            v16 value[4];
-            V16_UNROLL
-            for (int i = 0; i < nd; i++) {
-                value[i] = att_load(v, at + (size_t)i * 16, f16);
-                if (i % line == 0)
-                    _mm_prefetch((const char *)ahead + (at + (size_t)i * 16) * ahead_bytes,
-                                 _MM_HINT_T0);
-            }
-            V16_UNROLL
-            for (int r = 0; r < nq; r++) {
-                v16 e = v16_set1(a->e[r * ATT_SCORE_STRIDE + j]);
-                V16_UNROLL
-                for (int i = 0; i < nd; i++)
-                    acc[r][i] = v16_fma(e, value[i], acc[r][i]);
-            }
-        }
+        const int border = (j / TN_PAGE_POSITIONS + 1) * TN_PAGE_POSITIONS;
+        const int stop = a->end < border ? a->end : border;
+        att_pv_page(nq, nd, format, a, j, stop, acc);
+        j = stop;
     }
     if (a->finish) {
         V16_UNROLL
@@ -278,21 +343,27 @@ V16_INLINE void att_pv_tile(const int nq, const int nd, const bool f16, const st
     }
 }
 
-#define ATT_PV_DEFINE(nq, nd)                                                                      \
-    static void att_pv_##nq##_##nd##_f32(const struct att_pv *a)                                   \
+#define ATT_PV_DEFINE_AS(nq, nd, suffix, format)                                                   \
+    static void att_pv_##nq##_##nd##_##suffix(const struct att_pv *a)                              \
     {                                                                                              \
-        att_pv_tile(nq, nd, false, a);                                                             \
-    }                                                                                              \
-    static void att_pv_##nq##_##nd##_f16(const struct att_pv *a)                                   \
-    {                                                                                              \
-        att_pv_tile(nq, nd, true, a);                                                              \
+        att_pv_tile(nq, nd, format, a);                                                            \
     }
+#define ATT_PV_DEFINE(nq, nd)                                                                      \
+    ATT_PV_DEFINE_AS(nq, nd, f32, ATT_F32)                                                         \
+    ATT_PV_DEFINE_AS(nq, nd, f16, ATT_F16)                                                         \
+    ATT_PV_DEFINE_AS(nq, nd, bf16, ATT_BF16)                                                       \
+    ATT_PV_DEFINE_AS(nq, nd, q8, ATT_Q8)
 ATT_PV_LIST(ATT_PV_DEFINE)
 
-#define ATT_PV_F32(nq, nd) [nq][nd] = att_pv_##nq##_##nd##_f32,
-#define ATT_PV_F16(nq, nd) [nq][nd] = att_pv_##nq##_##nd##_f16,
-/* [f16][query heads][vectors]; NULL where the class has no such tile */
-static void (*const att_pv_run[2][ATT_TILE + 1][5])(const struct att_pv *) = {
-    {ATT_PV_LIST(ATT_PV_F32)}, {ATT_PV_LIST(ATT_PV_F16)}};
+#define ATT_PV_F32(nq, nd)  [nq][nd] = att_pv_##nq##_##nd##_f32,
+#define ATT_PV_F16(nq, nd)  [nq][nd] = att_pv_##nq##_##nd##_f16,
+#define ATT_PV_BF16(nq, nd) [nq][nd] = att_pv_##nq##_##nd##_bf16,
+#define ATT_PV_Q8(nq, nd)   [nq][nd] = att_pv_##nq##_##nd##_q8,
+/* [format][query heads][vectors]; NULL where the class has no such tile */
+static void (*const att_pv_run[ATT_FORMATS][ATT_TILE + 1][5])(const struct att_pv *) = {
+    [ATT_F32] = {ATT_PV_LIST(ATT_PV_F32)},
+    [ATT_F16] = {ATT_PV_LIST(ATT_PV_F16)},
+    [ATT_BF16] = {ATT_PV_LIST(ATT_PV_BF16)},
+    [ATT_Q8] = {ATT_PV_LIST(ATT_PV_Q8)}};
 
 #endif

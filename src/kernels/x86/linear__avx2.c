@@ -15,42 +15,86 @@ V16_INLINE void float_panel(const struct linear_tile *tile, enum tn_dtype dtype,
 }
 
 /* clang-format off */
+static const struct code_form
+    unpacked_4_32     = SPREAD(32, false, 4, 8,   128),
+    unpacked_4_32_min = SPREAD(32, true,  4, 0,   256),
+    unpacked_2_16_min = SPREAD(16, true,  2, 0,   512),
+    unpacked_3_16     = SPREAD(16, false, 3, 4,   256),
+    unpacked_5_32     = SPREAD(32, false, 5, 16,  128),
+    unpacked_5_32_min = SPREAD(32, true,  5, 0,   256),
+    unpacked_6_16     = SPREAD(16, false, 6, 32,  256),
+    unpacked_8_32     = SPREAD(32, false, 8, 128, 128);
+
 #define TILE(name, body, tokens, ...)                                                              \
     static void name##_##tokens(const struct linear_tile *tile)                                    \
     {                                                                                              \
         body(tile, __VA_ARGS__);                                                                   \
     }
-#define CODE_TILES(name, form, prefetch)                                                           \
-    TILE(name, code_tile, 1, form, 1, prefetch) TILE(name, code_tile, 2, form, 2, prefetch)        \
-    TILE(name, code_tile, 3, form, 3, prefetch) TILE(name, code_tile, 4, form, 4, prefetch)        \
-    static const linear_tile_fn name[4] = {name##_1, name##_2, name##_3, name##_4};
-CODE_TILES(tile_q8_0, &form_q8_0, false)
-CODE_TILES(tile_q8_0_first, &form_q8_0, true)
-CODE_TILES(tile_q4_1, &form_q4_1, false)
-CODE_TILES(tile_q4_1_first, &form_q4_1, true)
-CODE_TILES(tile_q4_0, &form_q4_0, true)
-CODE_TILES(tile_q5_1, &form_q5_1, true)
-CODE_TILES(tile_iq4_nl, &form_iq4_nl, true)
-CODE_TILES(tile_mxfp4, &form_mxfp4, true)
-CODE_TILES(tile_q2_k, &form_q2_k, true)
-CODE_TILES(tile_q3_k, &form_q3_k, true)
-CODE_TILES(tile_q4_k, &form_q4_k, true)
-CODE_TILES(tile_q5_k, &form_q5_k, true)
-CODE_TILES(tile_q6_k, &form_q6_k, true)
-CODE_TILES(tile_iq4_xs, &form_iq4_xs, true)
+#define CODE_TILES(name, form)                                                                     \
+    TILE(name, code_tile, 1, form, 1) TILE(name, code_tile, 2, form, 2)                            \
+    TILE(name, code_tile, 3, form, 3) TILE(name, code_tile, 4, form, 4)                            \
+    static const linear_tile_fn name[TOKENS_MAX] = {name##_1, name##_2, name##_3, name##_4};
+CODE_TILES(tile_q8_0, &form_q8_0)
+CODE_TILES(tile_q4_0, &form_q4_0)
+CODE_TILES(tile_q4_1, &form_q4_1)
+CODE_TILES(tile_q5_0, &form_q5_0)
+CODE_TILES(tile_q5_1, &form_q5_1)
+CODE_TILES(tile_iq4_nl, &form_iq4_nl)
+CODE_TILES(tile_mxfp4, &form_mxfp4)
+CODE_TILES(tile_q2_k, &form_q2_k)
+CODE_TILES(tile_q3_k, &form_q3_k)
+CODE_TILES(tile_q4_k, &form_q4_k)
+CODE_TILES(tile_q5_k, &form_q5_k)
+CODE_TILES(tile_q6_k, &form_q6_k)
+CODE_TILES(tile_iq4_xs, &form_iq4_xs)
+CODE_TILES(tile_unpacked_4_32, &unpacked_4_32)
+CODE_TILES(tile_unpacked_4_32_min, &unpacked_4_32_min)
+CODE_TILES(tile_unpacked_2_16_min, &unpacked_2_16_min)
+CODE_TILES(tile_unpacked_3_16, &unpacked_3_16)
+CODE_TILES(tile_unpacked_5_32, &unpacked_5_32)
+CODE_TILES(tile_unpacked_5_32_min, &unpacked_5_32_min)
+CODE_TILES(tile_unpacked_6_16, &unpacked_6_16)
+CODE_TILES(tile_unpacked_8_32, &unpacked_8_32)
 
-/* Tiles of a coded type, [tokens - 1]; first: weights come from memory. */
+#define UNPACK(type, to)                                                                           \
+    static void unpack_##type(const uint8_t *w, int64_t cols, uint8_t *out)                        \
+    {                                                                                              \
+        unpack_codes(&form_##type, &to, w, cols, out);                                             \
+    }
+UNPACK(q4_0, unpacked_4_32)
+UNPACK(q4_1, unpacked_4_32_min)
+UNPACK(q5_0, unpacked_5_32)
+UNPACK(q5_1, unpacked_5_32_min)
+UNPACK(iq4_nl, unpacked_8_32)
+UNPACK(mxfp4, unpacked_8_32)
+UNPACK(q2_k, unpacked_2_16_min)
+UNPACK(q3_k, unpacked_3_16)
+UNPACK(q4_k, unpacked_4_32_min)
+UNPACK(q5_k, unpacked_5_32_min)
+UNPACK(q6_k, unpacked_6_16)
+UNPACK(iq4_xs, unpacked_8_32)
+
+/* Tiles of a coded type, [tokens - 1]. */
 struct code_kernel {
-    const linear_tile_fn *tiles, *first_tiles;
+    const linear_tile_fn *tiles;
+    const linear_tile_fn *unpacked_tiles; /* NULL: never unpacked */
+    int unpacked_block;                   /* bytes per block of 32 k */
+    void (*unpack)(const uint8_t *w, int64_t cols, uint8_t *out);
 };
 static const struct code_kernel code_kernels[TN_DTYPE_COUNT] = {
-    [TN_Q8_0] = {tile_q8_0, tile_q8_0_first}, [TN_Q5_0] = {tile_q8_0, tile_q8_0_first},
-    [TN_Q4_1] = {tile_q4_1, tile_q4_1_first}, [TN_Q4_0] = {tile_q4_0, tile_q4_0},
-    [TN_Q5_1] = {tile_q5_1, tile_q5_1},       [TN_IQ4_NL] = {tile_iq4_nl, tile_iq4_nl},
-    [TN_MXFP4] = {tile_mxfp4, tile_mxfp4},    [TN_Q2_K] = {tile_q2_k, tile_q2_k},
-    [TN_Q3_K] = {tile_q3_k, tile_q3_k},       [TN_Q4_K] = {tile_q4_k, tile_q4_k},
-    [TN_Q5_K] = {tile_q5_k, tile_q5_k},       [TN_Q6_K] = {tile_q6_k, tile_q6_k},
-    [TN_IQ4_XS] = {tile_iq4_xs, tile_iq4_xs},
+    [TN_Q8_0] = {tile_q8_0, NULL, 0, NULL},
+    [TN_Q4_0] = {tile_q4_0, tile_unpacked_4_32, 1152, unpack_q4_0},
+    [TN_Q4_1] = {tile_q4_1, tile_unpacked_4_32_min, 1280, unpack_q4_1},
+    [TN_Q5_0] = {tile_q5_0, tile_unpacked_5_32, 1152, unpack_q5_0},
+    [TN_Q5_1] = {tile_q5_1, tile_unpacked_5_32_min, 1280, unpack_q5_1},
+    [TN_IQ4_NL] = {tile_iq4_nl, tile_unpacked_8_32, 1152, unpack_iq4_nl},
+    [TN_MXFP4] = {tile_mxfp4, tile_unpacked_8_32, 1152, unpack_mxfp4},
+    [TN_Q2_K] = {tile_q2_k, tile_unpacked_2_16_min, 1536, unpack_q2_k},
+    [TN_Q3_K] = {tile_q3_k, tile_unpacked_3_16, 1280, unpack_q3_k},
+    [TN_Q4_K] = {tile_q4_k, tile_unpacked_4_32_min, 1280, unpack_q4_k},
+    [TN_Q5_K] = {tile_q5_k, tile_unpacked_5_32_min, 1280, unpack_q5_k},
+    [TN_Q6_K] = {tile_q6_k, tile_unpacked_6_16, 1280, unpack_q6_k},
+    [TN_IQ4_XS] = {tile_iq4_xs, tile_unpacked_8_32, 1152, unpack_iq4_xs},
 };
 
 #define FLOAT_TILES(name, dtype)                                                                   \
@@ -64,54 +108,24 @@ FLOAT_TILES(tile_f16, TN_F16)
 FLOAT_TILES(tile_bf16, TN_BF16)
 /* clang-format on */
 
-static int tile_tokens_max(enum tn_dtype dtype)
+#define FLOAT_TOKENS_MAX 6
+
+static int tile_tokens_max(enum tn_dtype dtype, bool unpacked, int64_t tokens)
 {
-    return code_kernels[dtype].tiles ? TOKENS_MAX : 6;
+    (void)unpacked, (void)tokens;
+    return code_kernels[dtype].tiles ? TOKENS_MAX : FLOAT_TOKENS_MAX;
 }
 
-static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
-{
-    const struct code_kernel *kernel = &code_kernels[dtype];
-    if (kernel->tiles)
-        return first ? kernel->first_tiles[tokens - 1] : kernel->tiles[tokens - 1];
-    switch (dtype) {
-    case TN_F16:
-        return tile_f16[tokens - 1];
-    case TN_BF16:
-        return tile_bf16[tokens - 1];
-    default:
-        return tile_f32[tokens - 1];
-    }
-}
-
-/* Nothing is unpacked on this class. */
+/* Masks, shifts and the products of scales, once for all token groups. */
 static bool unpack_pays(enum tn_dtype dtype, int64_t tokens)
 {
-    (void)dtype, (void)tokens;
-    return false;
-}
-
-static size_t unpack_bytes(enum tn_dtype dtype, int64_t cols)
-{
-    (void)dtype, (void)cols;
-    return 0;
-}
-
-static void unpack_panel(enum tn_dtype dtype, const uint8_t *w, int64_t cols, uint8_t *to)
-{
-    (void)dtype, (void)w, (void)cols, (void)to;
-}
-
-static linear_tile_fn unpacked_function(enum tn_dtype dtype, int tokens)
-{
-    (void)dtype, (void)tokens;
-    return NULL;
+    return code_kernels[dtype].unpack && tokens >= 16;
 }
 
 /* Bytes and tables are multiplied as signed numbers. */
 static bool wants_offsets(const struct tn_panel_form *form)
 {
-    return form->code_bits == 4 && form->zero != 0;
+    return form->code_bits != 8 && form->zero != 0;
 }
 
 /* -128 * sums of the 16-k groups of one block of up to 4 rows: two groups x 4 rows. */

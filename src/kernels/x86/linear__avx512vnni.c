@@ -12,41 +12,39 @@
 
 /* clang-format off */
 static const struct code_form
-    unpacked_32     = FLAT(TN_SCALE_F32, 32, false, 8, 128, NULL, 128),
-    unpacked_32_min = FLAT(TN_SCALE_F32, 32, true,  8, 0,   NULL, 256),
-    unpacked_16     = FLAT(TN_SCALE_F32, 16, false, 8, 128, NULL, 256),
-    unpacked_16_min = FLAT(TN_SCALE_F32, 16, true,  8, 0,   NULL, 512);
+    unpacked_32     = SPREAD(32, false, 8, 128, 128),
+    unpacked_32_min = SPREAD(32, true,  8, 0,   256),
+    unpacked_16     = SPREAD(16, false, 8, 128, 256),
+    unpacked_16_min = SPREAD(16, true,  8, 0,   512);
 
-#define CODE_TILE(name, form, tokens, prefetch)                                                    \
+#define CODE_TILE(name, form, tokens)                                                              \
     static void name##_##tokens(const struct linear_tile *tile)                                    \
     {                                                                                              \
-        code_tile(tile, &form, tokens, prefetch);                                                  \
+        code_tile(tile, &form, tokens);                                                            \
     }
-#define CODE_TILES(name, form, prefetch)                                                           \
-    CODE_TILE(name, form, 1, prefetch) CODE_TILE(name, form, 2, prefetch)                          \
-    CODE_TILE(name, form, 3, prefetch) CODE_TILE(name, form, 4, prefetch)                          \
-    CODE_TILE(name, form, 5, prefetch) CODE_TILE(name, form, 6, prefetch)                          \
-    static const linear_tile_fn name[6] = {name##_1, name##_2, name##_3, name##_4, name##_5,       \
-                                           name##_6};
-CODE_TILES(tile_q8_0, form_q8_0, false)
-CODE_TILES(tile_q8_0_first, form_q8_0, true)
-CODE_TILES(tile_q4_1, form_q4_1, false)
-CODE_TILES(tile_q4_1_first, form_q4_1, true)
-/* The others are unpacked for many tokens, and then run once or a few times: always the first. */
-CODE_TILES(tile_q4_0, form_q4_0, true)
-CODE_TILES(tile_q5_1, form_q5_1, true)
-CODE_TILES(tile_iq4_nl, form_iq4_nl, true)
-CODE_TILES(tile_mxfp4, form_mxfp4, true)
-CODE_TILES(tile_q2_k, form_q2_k, true)
-CODE_TILES(tile_q3_k, form_q3_k, true)
-CODE_TILES(tile_q4_k, form_q4_k, true)
-CODE_TILES(tile_q5_k, form_q5_k, true)
-CODE_TILES(tile_q6_k, form_q6_k, true)
-CODE_TILES(tile_iq4_xs, form_iq4_xs, true)
-CODE_TILES(tile_unpacked_32, unpacked_32, false)
-CODE_TILES(tile_unpacked_32_min, unpacked_32_min, false)
-CODE_TILES(tile_unpacked_16, unpacked_16, false)
-CODE_TILES(tile_unpacked_16_min, unpacked_16_min, false)
+#define CODE_TILES(name, form)                                                                     \
+    CODE_TILE(name, form, 1) CODE_TILE(name, form, 2) CODE_TILE(name, form, 3)                     \
+    CODE_TILE(name, form, 4) CODE_TILE(name, form, 5) CODE_TILE(name, form, 6)                     \
+    CODE_TILE(name, form, 7) CODE_TILE(name, form, 8)                                              \
+    static const linear_tile_fn name[TOKENS_MAX] = {name##_1, name##_2, name##_3, name##_4,        \
+                                                    name##_5, name##_6, name##_7, name##_8};
+CODE_TILES(tile_q8_0, form_q8_0)
+CODE_TILES(tile_q4_0, form_q4_0)
+CODE_TILES(tile_q4_1, form_q4_1)
+CODE_TILES(tile_q5_0, form_q5_0)
+CODE_TILES(tile_q5_1, form_q5_1)
+CODE_TILES(tile_iq4_nl, form_iq4_nl)
+CODE_TILES(tile_mxfp4, form_mxfp4)
+CODE_TILES(tile_q2_k, form_q2_k)
+CODE_TILES(tile_q3_k, form_q3_k)
+CODE_TILES(tile_q4_k, form_q4_k)
+CODE_TILES(tile_q5_k, form_q5_k)
+CODE_TILES(tile_q6_k, form_q6_k)
+CODE_TILES(tile_iq4_xs, form_iq4_xs)
+CODE_TILES(tile_unpacked_32, unpacked_32)
+CODE_TILES(tile_unpacked_32_min, unpacked_32_min)
+CODE_TILES(tile_unpacked_16, unpacked_16)
+CODE_TILES(tile_unpacked_16_min, unpacked_16_min)
 
 #define UNPACK(type, to)                                                                           \
     static void unpack_##type(const uint8_t *w, int64_t cols, uint8_t *out)                        \
@@ -55,6 +53,7 @@ CODE_TILES(tile_unpacked_16_min, unpacked_16_min, false)
     }
 UNPACK(q4_0, unpacked_32)
 UNPACK(q4_1, unpacked_32_min)
+UNPACK(q5_0, unpacked_32)
 UNPACK(q5_1, unpacked_32_min)
 UNPACK(iq4_nl, unpacked_32)
 UNPACK(mxfp4, unpacked_32)
@@ -65,27 +64,27 @@ UNPACK(q5_k, unpacked_32_min)
 UNPACK(q6_k, unpacked_16)
 UNPACK(iq4_xs, unpacked_32)
 
-/* Tiles of a coded type; [tokens - 1]. */
+/* Tiles of a coded type, [tokens - 1]. */
 struct code_kernel {
-    const linear_tile_fn *tiles, *first_tiles; /* first: weights come from memory */
-    const linear_tile_fn *unpacked_tiles;      /* NULL: never unpacked */
-    int unpacked_block;                        /* bytes per block of 32 k */
+    const linear_tile_fn *tiles;
+    const linear_tile_fn *unpacked_tiles; /* NULL: never unpacked */
+    int unpacked_block;                   /* bytes per block of 32 k */
     void (*unpack)(const uint8_t *w, int64_t cols, uint8_t *out);
 };
 static const struct code_kernel code_kernels[TN_DTYPE_COUNT] = {
-    [TN_Q8_0] = {tile_q8_0, tile_q8_0_first, NULL, 0, NULL},
-    [TN_Q5_0] = {tile_q8_0, tile_q8_0_first, NULL, 0, NULL},
-    [TN_Q4_1] = {tile_q4_1, tile_q4_1_first, tile_unpacked_32_min, 1280, unpack_q4_1},
-    [TN_Q4_0] = {tile_q4_0, tile_q4_0, tile_unpacked_32, 1152, unpack_q4_0},
-    [TN_Q5_1] = {tile_q5_1, tile_q5_1, tile_unpacked_32_min, 1280, unpack_q5_1},
-    [TN_IQ4_NL] = {tile_iq4_nl, tile_iq4_nl, tile_unpacked_32, 1152, unpack_iq4_nl},
-    [TN_MXFP4] = {tile_mxfp4, tile_mxfp4, tile_unpacked_32, 1152, unpack_mxfp4},
-    [TN_Q2_K] = {tile_q2_k, tile_q2_k, tile_unpacked_16_min, 1536, unpack_q2_k},
-    [TN_Q3_K] = {tile_q3_k, tile_q3_k, tile_unpacked_16, 1280, unpack_q3_k},
-    [TN_Q4_K] = {tile_q4_k, tile_q4_k, tile_unpacked_32_min, 1280, unpack_q4_k},
-    [TN_Q5_K] = {tile_q5_k, tile_q5_k, tile_unpacked_32_min, 1280, unpack_q5_k},
-    [TN_Q6_K] = {tile_q6_k, tile_q6_k, tile_unpacked_16, 1280, unpack_q6_k},
-    [TN_IQ4_XS] = {tile_iq4_xs, tile_iq4_xs, tile_unpacked_32, 1152, unpack_iq4_xs},
+    [TN_Q8_0] = {tile_q8_0, NULL, 0, NULL},
+    [TN_Q4_0] = {tile_q4_0, tile_unpacked_32, 1152, unpack_q4_0},
+    [TN_Q4_1] = {tile_q4_1, tile_unpacked_32_min, 1280, unpack_q4_1},
+    [TN_Q5_0] = {tile_q5_0, tile_unpacked_32, 1152, unpack_q5_0},
+    [TN_Q5_1] = {tile_q5_1, tile_unpacked_32_min, 1280, unpack_q5_1},
+    [TN_IQ4_NL] = {tile_iq4_nl, tile_unpacked_32, 1152, unpack_iq4_nl},
+    [TN_MXFP4] = {tile_mxfp4, tile_unpacked_32, 1152, unpack_mxfp4},
+    [TN_Q2_K] = {tile_q2_k, tile_unpacked_16_min, 1536, unpack_q2_k},
+    [TN_Q3_K] = {tile_q3_k, tile_unpacked_16, 1280, unpack_q3_k},
+    [TN_Q4_K] = {tile_q4_k, tile_unpacked_32_min, 1280, unpack_q4_k},
+    [TN_Q5_K] = {tile_q5_k, tile_unpacked_32_min, 1280, unpack_q5_k},
+    [TN_Q6_K] = {tile_q6_k, tile_unpacked_16, 1280, unpack_q6_k},
+    [TN_IQ4_XS] = {tile_iq4_xs, tile_unpacked_32, 1152, unpack_iq4_xs},
 };
 
 #define FLOAT_TILE(name, dtype, tokens)                                                            \
@@ -106,24 +105,14 @@ FLOAT_TILES(tile_f16, TN_F16)
 FLOAT_TILES(tile_bf16, TN_BF16)
 /* clang-format on */
 
-static int tile_tokens_max(enum tn_dtype dtype)
-{
-    return code_kernels[dtype].tiles ? 6 : 12;
-}
+#define FLOAT_TOKENS_MAX 12
 
-static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
+/* Unpacked panels and bytes gain nothing from 7 and 8 tokens. */
+static int tile_tokens_max(enum tn_dtype dtype, bool unpacked, int64_t tokens)
 {
-    const struct code_kernel *kernel = &code_kernels[dtype];
-    if (kernel->tiles)
-        return first ? kernel->first_tiles[tokens - 1] : kernel->tiles[tokens - 1];
-    switch (dtype) {
-    case TN_F16:
-        return tile_f16[tokens - 1];
-    case TN_BF16:
-        return tile_bf16[tokens - 1];
-    default:
-        return tile_f32[tokens - 1];
-    }
+    if (!code_kernels[dtype].tiles)
+        return FLOAT_TOKENS_MAX;
+    return unpacked || tokens > 4 * TOKENS_MAX ? REGISTER_TOKENS : TOKENS_MAX;
 }
 
 /* Nibbles cost 3 operations per vector and group of tokens on the ports that also multiply (where
@@ -131,23 +120,9 @@ static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens, bool first)
  * cheaper to unpack once. */
 static bool unpack_pays(enum tn_dtype dtype, int64_t tokens)
 {
-    return code_kernels[dtype].unpack && tokens >= 24;
-}
-
-/* Bytes of the unpacked form of a panel; 0 when it has none. */
-static size_t unpack_bytes(enum tn_dtype dtype, int64_t cols)
-{
-    return (size_t)(cols / TN_QUANT_BLOCK) * (size_t)code_kernels[dtype].unpacked_block;
-}
-
-static void unpack_panel(enum tn_dtype dtype, const uint8_t *w, int64_t cols, uint8_t *to)
-{
-    code_kernels[dtype].unpack(w, cols, to);
-}
-
-static linear_tile_fn unpacked_function(enum tn_dtype dtype, int tokens)
-{
-    return code_kernels[dtype].unpacked_tiles[tokens - 1];
+    if (!code_kernels[dtype].unpack)
+        return false;
+    return tokens >= (tn_panel_form(dtype)->group == 16 ? 12 : 24);
 }
 
 static bool wants_offsets(const struct tn_panel_form *form)

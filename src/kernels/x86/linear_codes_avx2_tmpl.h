@@ -3,13 +3,15 @@
  *
  * vpmaddubsw multiplies unsigned with signed bytes and adds pairs in int16, a dword lane is one
  * feature. It saturates at 32767, so:
- *   nibbles as they stand (0..15): a pair is at most 2 * 15 * 127 = 3810, all 8 pairs of a block
- *     fit into int16 (30480) and are widened once per group; forms with a zero then add
+ *   codes of up to 5 bits as they stand: a pair is at most 2 * 31 * 127 = 7874, four fit into int16
+ *     (31496) before they are widened; 6 bits (16002): two. Forms with a zero then add
  *     -zero * sum(activation codes);
  *   bytes and tables: |w| times a with the sign of w, at most 2 * 128 * 127 = 32512; widened at
  *     once. Exact for w = -128 too (|w| = 128 unsigned). Activation codes are -127..127.
- * 16 registers: one token takes the whole panel (4 registers of 8 features, one forward stream);
- * more tokens take the two 16-feature halves one after the other, the second from L1.
+ * 16 registers: 1 and 2 tokens take the whole panel (4 registers of 8 features, one forward
+ * stream); more take the two 16-feature halves one after the other, the second from L1. From 2
+ * tokens on registers hold the sums of a group only; accumulators lie in memory, which the load and
+ * store ports fetch beside the multiplications.
  *
  * Every field of a form is a compile-time constant of the tile function it is inlined into.
  */
@@ -19,8 +21,8 @@
 #include "kernels/x86/linear_forms_tmpl.h"
 #include "kernels/x86/linear_tile_tmpl.h"
 
-#define PREFETCH_BYTES 4096
-#define TOKENS_MAX     4
+#define TOKENS_MAX        4
+#define ONE_STREAM_TOKENS 2
 
 V16_INLINE __m256i broadcast_codes(const int8_t *p)
 {
@@ -41,9 +43,17 @@ V16_INLINE __m256i load_codes(const uint8_t *p)
 /* A part of a tile: `quarters` registers of 8 features from first_quarter on. */
 struct code_part {
     int first_quarter, quarters, tokens; /* constants */
-    const int8_t *codes;                 /* [tokens][ld], of this block */
+    const int8_t *codes[2];              /* of this block: rows 0..2, row 3; addressing modes */
     int64_t ld;
+    const uint8_t *ahead; /* as in struct linear_tile */
+    int ahead_lines;
 };
+
+/* Activations of token t from k on. */
+V16_INLINE const int8_t *part_codes(const struct code_part *part, int t, int k)
+{
+    return part->codes[t / 3] + t % 3 * part->ld + k;
+}
 
 /* sum[t][q] += signed weights of register q times activations k..k+3. */
 V16_INLINE void dot_signed(__m256i weight, const struct code_part *part, int q, int k,
@@ -52,74 +62,92 @@ V16_INLINE void dot_signed(__m256i weight, const struct code_part *part, int q, 
     const __m256i ones = _mm256_set1_epi16(1), size = _mm256_abs_epi8(weight);
     KN_UNROLL
     for (int t = 0; t < part->tokens; t++) {
-        __m256i a = broadcast_codes(part->codes + t * part->ld + k);
+        __m256i a = broadcast_codes(part_codes(part, t, k));
         __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(a, weight));
         sum[t][q] = _mm256_add_epi32(sum[t][q], _mm256_madd_epi16(pairs, ones));
         KEEP_ORDER(sum[t][q]);
     }
 }
 
-/* 8-bit weights: group g of `group` k. */
-V16_INLINE void dot_bytes(const uint8_t *w, int group, int g, const struct code_part *part,
-                          __m256i sum[TOKENS_MAX][4])
+/* v shifted so that its bit `from` comes to `to`; neighbours' bits come along. */
+V16_INLINE __m256i move_bits(__m256i v, int from, int to)
 {
-    const __m256i flip = _mm256_set1_epi8((char)0x80);
+    if (from < to)
+        return _mm256_slli_epi16(v, to - from);
+    return from > to ? _mm256_srli_epi16(v, from - to) : v;
+}
+
+/* The codes of dword j of 8 features as bytes (tensor/layout.h: planes). w: codes of the features'
+ * part of a line. */
+V16_INLINE __m256i weight_codes(const struct code_form *form, const uint8_t *w, int j,
+                                __m256i table)
+{
+    const int bits = form->bits, low_bits = bits >= 4 ? 4 : 2;
+    const __m256i low_mask = _mm256_set1_epi8((1 << low_bits) - 1);
+    __m256i low, high;
+    if (bits == 8 || form->spread)
+        return load_codes(w + 128 * j);
+    if (bits >= 4)
+        low = move_bits(load_codes(w + 128 * (j % 4)), j / 4 * 4, 0);
+    else
+        low = move_bits(load_codes(w + 128 * (j / 4)), j % 4 * 2, 0);
+    low = _mm256_and_si256(low, low_mask);
+    if (bits == low_bits)
+        return form->values ? _mm256_shuffle_epi8(table, low) : low;
+    w += 128 * low_bits;
+    if (bits == 6)
+        high = move_bits(load_codes(w + 128 * (j / 4)), j % 4 * 2, 4);
+    else
+        high = move_bits(load_codes(w), j, low_bits);
+    high = _mm256_and_si256(high, _mm256_set1_epi8((1 << bits) - (1 << low_bits)));
+    return _mm256_or_si256(low, high);
+}
+
+/* Unsigned codes w[0..dwords) of register q times activations from dword j on. */
+V16_INLINE void dot_unsigned(const __m256i w[4], int dwords, const struct code_part *part, int q,
+                             int j, __m256i sum[TOKENS_MAX][4])
+{
     KN_UNROLL
-    for (int i = 0; i < group / 4; i++) {
-        const int j = g * 4 + i;
+    for (int t = 0; t < part->tokens; t++) {
+        const int8_t *a = part_codes(part, t, 4 * j);
+        __m256i pairs = _mm256_maddubs_epi16(w[0], broadcast_codes(a));
         KN_UNROLL
-        for (int q = 0; q < part->quarters; q++)
-            dot_signed(_mm256_xor_si256(load_codes(w + 128 * j + 32 * q), flip), part, q, 4 * j,
-                       sum);
+        for (int i = 1; i < dwords; i++)
+            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w[i], broadcast_codes(a + 4 * i)));
+        sum[t][q] = _mm256_add_epi32(sum[t][q], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        KEEP_ORDER(sum[t][q]);
     }
 }
 
-/* Tables: the low nibbles (k 0..15) and, or the high ones (k 16..31). */
-V16_INLINE void dot_table(const uint8_t *w, __m256i table, const struct code_part *part,
-                          __m256i sum[TOKENS_MAX][4])
+/* -zero * sum(activation codes), from -128 * sum. */
+V16_INLINE __m256i sum_start(const struct code_form *form, const int32_t *offset, int t)
 {
-    const __m256i mask = _mm256_set1_epi8(0x0f);
-    KN_UNROLL
-    for (int j = 0; j < 4; j++) {
-        KN_UNROLL
-        for (int q = 0; q < part->quarters; q++) {
-            __m256i both = load_codes(w + 128 * j + 32 * q);
-            __m256i first = _mm256_and_si256(both, mask);
-            __m256i second = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
-            dot_signed(_mm256_shuffle_epi8(table, first), part, q, 4 * j, sum);
-            dot_signed(_mm256_shuffle_epi8(table, second), part, q, 4 * j + 16, sum);
-        }
-    }
+    if (form->bits == 8 || form->values || form->zero == 0)
+        return _mm256_setzero_si256();
+    const int shift = form->zero == 32 ? 2 : form->zero == 16 ? 3 : form->zero == 8 ? 4 : 5;
+    return _mm256_set1_epi32(offset[t] >> shift);
 }
 
-/* Unsigned weights, sums in int16 pairs. */
-V16_INLINE void dot_pairs(__m256i weight, const struct code_part *part, int t, int q, int k,
-                          __m256i sum[TOKENS_MAX][4])
+/* Codes of up to 4 bits, dwords first..last - 1: int16 pairs of the whole group, sum += them. */
+V16_INLINE void dot_small(const struct code_form *form, const uint8_t *w, int first, int last,
+                          __m256i table, const struct code_part *part, __m256i sum[TOKENS_MAX][4])
 {
-    __m256i a = broadcast_codes(part->codes + t * part->ld + k);
-    sum[t][q] = _mm256_add_epi16(sum[t][q], _mm256_maddubs_epi16(weight, a));
-    KEEP_ORDER(sum[t][q]);
-}
-
-/* Nibbles, the low ones (k 0..15), the high ones (k 16..31) or both; sum is used as int16 pairs
- * until the end. */
-V16_INLINE void dot_nibbles(const uint8_t *w, bool low, bool high, const struct code_part *part,
-                            __m256i sum[TOKENS_MAX][4])
-{
-    const __m256i mask = _mm256_set1_epi8(0x0f), ones = _mm256_set1_epi16(1);
+    __m256i pairs[TOKENS_MAX][4];
     KN_UNROLL
-    for (int j = 0; j < 4; j++) {
+    for (int i = 0; i < 8; i++) {
+        /* low and high nibbles of a vector one after the other: one load does for both */
+        const int j = form->bits == 4 && !form->spread ? i / 2 + i % 2 * 4 : i;
+        if (j < first || j >= last)
+            continue;
         KN_UNROLL
         for (int q = 0; q < part->quarters; q++) {
-            __m256i both = load_codes(w + 128 * j + 32 * q);
-            __m256i first = _mm256_and_si256(both, mask);
-            __m256i second = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+            const __m256i codes = weight_codes(form, w + 32 * q, j, table);
             KN_UNROLL
             for (int t = 0; t < part->tokens; t++) {
-                if (low)
-                    dot_pairs(first, part, t, q, 4 * j, sum);
-                if (high)
-                    dot_pairs(second, part, t, q, 4 * j + 16, sum);
+                const __m256i a = broadcast_codes(part_codes(part, t, 4 * j));
+                const __m256i p = _mm256_maddubs_epi16(codes, a);
+                pairs[t][q] = j == first ? p : _mm256_add_epi16(pairs[t][q], p);
+                KEEP_ORDER(pairs[t][q]);
             }
         }
     }
@@ -127,36 +155,52 @@ V16_INLINE void dot_nibbles(const uint8_t *w, bool low, bool high, const struct 
     for (int t = 0; t < part->tokens; t++) {
         KN_UNROLL
         for (int q = 0; q < part->quarters; q++)
-            sum[t][q] = _mm256_madd_epi16(sum[t][q], ones);
+            sum[t][q] =
+                _mm256_add_epi32(sum[t][q], _mm256_madd_epi16(pairs[t][q], _mm256_set1_epi16(1)));
     }
 }
 
-/* Integer sums of group g of one block. w: codes of the part's first quarter. */
+/* Wider codes, dwords first..last - 1. */
+V16_INLINE void dot_wide(const struct code_form *form, const uint8_t *w, int first, int last,
+                         __m256i table, const struct code_part *part, __m256i sum[TOKENS_MAX][4])
+{
+    const bool is_signed = form->bits == 8 || form->values;
+    const int step = is_signed ? 1 : form->bits == 6 ? 2 : 4;
+    KN_UNROLL
+    for (int j = first; j < last; j += step) {
+        KN_UNROLL
+        for (int q = 0; q < part->quarters; q++) {
+            __m256i codes[4];
+            KN_UNROLL
+            for (int i = 0; i < step; i++)
+                codes[i] = weight_codes(form, w + 32 * q, j + i, table);
+            if (form->bits == 8)
+                codes[0] = _mm256_xor_si256(codes[0], _mm256_set1_epi8((char)0x80));
+            if (is_signed)
+                dot_signed(codes[0], part, q, 4 * j, sum);
+            else
+                dot_unsigned(codes, step, part, q, j, sum);
+        }
+    }
+}
+
+/* Integer sums of group g of one block: exact, so any order of the products will do. w: codes of
+ * the part's first quarter. */
 V16_INLINE void dot_group(const struct code_form *form, const uint8_t *w, int g, __m256i table,
                           const struct code_part *part, const int32_t *offset,
                           __m256i sum[TOKENS_MAX][4])
 {
+    const int first = g * (form->group / 4), last = first + form->group / 4;
     KN_UNROLL
     for (int t = 0; t < part->tokens; t++) {
         KN_UNROLL
         for (int q = 0; q < part->quarters; q++)
-            sum[t][q] = _mm256_setzero_si256();
+            sum[t][q] = sum_start(form, offset, t);
     }
-    if (form->bits == 8)
-        dot_bytes(w, form->group, g, part, sum);
-    else if (form->values)
-        dot_table(w, table, part, sum);
+    if (form->bits <= 4 && !form->values)
+        dot_small(form, w, first, last, table, part, sum);
     else
-        dot_nibbles(w, g == 0, g == 1 || form->group == 32, part, sum);
-    if (form->bits == 8 || form->zero == 0)
-        return;
-    KN_UNROLL
-    for (int t = 0; t < part->tokens; t++) { /* from -128 * sum(activation codes) */
-        const __m256i start = _mm256_set1_epi32(offset[t] >> (form->zero == 8 ? 4 : 5));
-        KN_UNROLL
-        for (int q = 0; q < part->quarters; q++)
-            sum[t][q] = _mm256_add_epi32(sum[t][q], start);
-    }
+        dot_wide(form, w, first, last, table, part, sum);
 }
 
 /* 8 scales (field 0) or minimums (field 1) of group g, features 8 q..8 q + 7. */
@@ -182,10 +226,16 @@ struct code_place {
     const float *scales, *sums;
 };
 
+/* Accumulators of a part; of 2 to 4 tokens they are kept in memory (on the stack, in L1). */
+struct code_acc {
+    __m256 of[TOKENS_MAX][4];
+};
+#define KEEP_IN_MEMORY(acc) __asm__("" : "+m"(acc))
+
 /* acc = fma(isum, d_w * d_a, acc), then with minimums acc = fma(m_w, sum_a, acc). */
 V16_INLINE void add_group(const struct code_form *form, const struct code_place *at, int g,
                           const struct code_part *part, __m256i sum[TOKENS_MAX][4],
-                          __m256 acc[TOKENS_MAX][4])
+                          struct code_acc *acc)
 {
     KN_UNROLL
     for (int q = 0; q < part->quarters; q++) {
@@ -193,7 +243,7 @@ V16_INLINE void add_group(const struct code_form *form, const struct code_place 
         KN_UNROLL
         for (int t = 0; t < part->tokens; t++) {
             __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(at->scales[t]));
-            acc[t][q] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t][q]), scale, acc[t][q]);
+            acc->of[t][q] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[t][q]), scale, acc->of[t][q]);
         }
     }
     if (!form->minimum)
@@ -204,17 +254,10 @@ V16_INLINE void add_group(const struct code_form *form, const struct code_place 
         KN_UNROLL
         for (int t = 0; t < part->tokens; t++) {
             const __m256 a = _mm256_set1_ps(at->sums[t]);
-            acc[t][q] = form->scale == TN_SCALE_SUPER ? _mm256_fnmadd_ps(m, a, acc[t][q])
-                                                      : _mm256_fmadd_ps(m, a, acc[t][q]);
+            acc->of[t][q] = form->scale == TN_SCALE_SUPER ? _mm256_fnmadd_ps(m, a, acc->of[t][q])
+                                                          : _mm256_fmadd_ps(m, a, acc->of[t][q]);
         }
     }
-}
-
-V16_INLINE void prefetch_block(const uint8_t *w, int bytes)
-{
-    KN_UNROLL
-    for (int i = 0; i < bytes / 64; i++)
-        _mm_prefetch((const char *)w + PREFETCH_BYTES + 64 * i, _MM_HINT_T0);
 }
 
 V16_INLINE __m256i code_table(const struct code_form *form)
@@ -226,19 +269,20 @@ V16_INLINE __m256i code_table(const struct code_form *form)
 }
 
 KN_TILE_BODY void code_part_tile(const struct linear_tile *tile, const struct code_form *form,
-                                 struct code_part part, bool prefetch)
+                                 struct code_part part)
 {
     const int groups = 32 / form->group;
+    const bool in_memory = part.tokens >= 2;
     const uint8_t *w = tile->w;
     struct code_place at = {NULL, NULL, tile->scales, groups == 2 ? tile->sums16 : tile->sums};
     const int32_t *offset = groups == 2 ? tile->offset16 : tile->offset;
     const __m256i table = code_table(form);
-    __m256 acc[TOKENS_MAX][4];
+    struct code_acc acc;
     KN_UNROLL
     for (int t = 0; t < part.tokens; t++) {
         KN_UNROLL
         for (int q = 0; q < part.quarters; q++)
-            acc[t][q] = _mm256_setzero_ps();
+            acc.of[t][q] = _mm256_setzero_ps();
     }
     for (int64_t k = 0; k < tile->cols; k += form->k_block) {
         at.header = w;
@@ -246,18 +290,23 @@ KN_TILE_BODY void code_part_tile(const struct linear_tile *tile, const struct co
         for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
             const uint8_t *codes = w + form->codes_at + 32 * part.first_quarter;
             __m256i sum[TOKENS_MAX][4];
-            if (prefetch)
-                prefetch_block(w, form->block_bytes);
+            prefetch_block(&part.ahead, part.ahead_lines, w, form->block_bytes);
             at.block = w;
             KN_UNROLL
             for (int g = 0; g < groups; g++) {
                 dot_group(form, codes, g, table, &part, offset, sum);
-                add_group(form, &at, g, &part, sum, acc);
+                if (in_memory)
+                    KEEP_IN_MEMORY(acc);
+                add_group(form, &at, g, &part, sum, &acc);
+                if (in_memory)
+                    KEEP_IN_MEMORY(acc);
                 at.sums += tile->ld_scales;
                 offset += tile->ld_scales;
             }
             w += form->block_bytes;
-            part.codes += TN_QUANT_BLOCK;
+            part.codes[0] += TN_QUANT_BLOCK;
+            if (part.tokens > 3)
+                part.codes[1] += TN_QUANT_BLOCK;
             at.scales += tile->ld_scales;
         }
     }
@@ -266,19 +315,64 @@ KN_TILE_BODY void code_part_tile(const struct linear_tile *tile, const struct co
         KN_UNROLL
         for (int q = 0; q < part.quarters; q++)
             _mm256_storeu_ps(tile->out + t * tile->ld_out + 8 * (part.first_quarter + q),
-                             acc[t][q]);
+                             acc.of[t][q]);
     }
 }
 
-V16_INLINE void code_tile(const struct linear_tile *tile, const struct code_form *form, int tokens,
-                          bool prefetch)
+V16_INLINE void code_tile(const struct linear_tile *tile, const struct code_form *form, int tokens)
 {
-    struct code_part part = {0, tokens == 1 ? 4 : 2, tokens, tile->codes, tile->ld_x};
-    code_part_tile(tile, form, part, prefetch);
-    if (tokens == 1)
+    const int quarters = tokens <= 2 ? 4 : 2;
+    struct code_part part = {.quarters = quarters,
+                             .tokens = tokens,
+                             .codes = {tile->codes, tile->codes + 3 * tile->ld_x},
+                             .ld = tile->ld_x,
+                             .ahead = tile->ahead,
+                             .ahead_lines = tile->ahead_lines};
+    if (quarters == 2) /* both halves prefetch */
+        part.ahead_lines = (tile->ahead_lines + 1) / 2;
+    code_part_tile(tile, form, part);
+    if (quarters == 4)
         return;
     part.first_quarter = 2;
-    code_part_tile(tile, form, part, false);
+    part.ahead += tile->cols / TN_QUANT_BLOCK * 64 * part.ahead_lines;
+    part.ahead_lines = tile->ahead_lines / 2;
+    code_part_tile(tile, form, part);
+}
+
+/* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes, tables as values +
+ * 128. */
+KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_form *to_form,
+                               const uint8_t *w, int64_t cols, uint8_t *to)
+{
+    const int groups = 32 / form->group;
+    const __m256i table = code_table(form);
+    const __m256i shift = _mm256_set1_epi8((char)(form->values ? 128 : 0));
+    for (int64_t k = 0; k < cols; k += form->k_block) {
+        const uint8_t *header = w;
+        w += form->header_bytes;
+        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
+            uint8_t *out = to + to_form->codes_at;
+            (void)prefetch_lines(w + PREFETCH_BYTES, form->block_bytes / 64);
+            for (int i = 0; i < (form->minimum ? 8 : 4) * groups; i++) {
+                const int field = i / (4 * groups);
+                __m256 s = load_scales(form, header, w, field, i / 4 % groups, i % 4);
+                if (field && form->scale == TN_SCALE_SUPER)
+                    s = _mm256_xor_ps(s, _mm256_set1_ps(-0.0f));
+                _mm256_storeu_ps((float *)(void *)to + 8 * i, s);
+            }
+            KN_UNROLL
+            for (int j = 0; j < 8; j++) {
+                KN_UNROLL
+                for (int q = 0; q < 4; q++) {
+                    __m256i v = weight_codes(form, w + form->codes_at + 32 * q, j, table);
+                    _mm256_storeu_si256((__m256i *)(void *)(out + 128 * j + 32 * q),
+                                        _mm256_add_epi8(v, shift));
+                }
+            }
+            w += form->block_bytes;
+            to += to_form->block_bytes;
+        }
+    }
 }
 
 #endif

@@ -7,6 +7,11 @@
  * of a group (32 k, or 16) is exact and goes into the float chain of NUMERICS.md. Scales of K
  * types are an f16 times an int8, which is exact in f32.
  *
+ * Up to 6 tokens all int32 sums and f32 accumulators are in registers. 7 and 8 tokens: the sums
+ * are, the accumulators lie in the output tile (L1) and are read and written once per group, which
+ * the load and store ports do beside the multiplications; a tile of 8 reads and unpacks a weight
+ * once where two of 4 do it twice.
+ *
  * Every field of a form is a compile-time constant of the tile function it is inlined into.
  */
 #ifndef HASTEN_KERNELS_X86_LINEAR_CODES_AVX512_TMPL_H
@@ -15,7 +20,9 @@
 #include "kernels/x86/linear_forms_tmpl.h"
 #include "kernels/x86/linear_tile_tmpl.h"
 
-#define PREFETCH_BYTES 4096
+#define TOKENS_MAX        8
+#define ONE_STREAM_TOKENS TOKENS_MAX
+#define REGISTER_TOKENS   6 /* accumulators in registers */
 
 V16_INLINE __m512i broadcast_codes(const int8_t *p)
 {
@@ -29,9 +36,9 @@ V16_INLINE __m512i load_codes(const uint8_t *p)
     return _mm512_loadu_si512((const void *)p);
 }
 
-/* Rows t of x: three per base pointer, so that they are addressing modes and not 6 pointers. */
+/* Rows t of x: three per base pointer, so that they are addressing modes and not 8 pointers. */
 struct code_rows {
-    const int8_t *base[2];
+    const int8_t *base[3];
     int64_t ld;
 };
 
@@ -42,7 +49,7 @@ V16_INLINE const int8_t *code_row(const struct code_rows *x, int t)
 
 /* sum += codes of vectors w0 (features 0..15), w1 (16..31) times activations k..k+3. */
 V16_INLINE void dot_dword(__m512i w0, __m512i w1, const struct code_rows *x, int k, int tokens,
-                          __m512i sum[6][2])
+                          __m512i sum[TOKENS_MAX][2])
 {
     KN_UNROLL
     for (int t = 0; t < tokens; t++) {
@@ -52,55 +59,52 @@ V16_INLINE void dot_dword(__m512i w0, __m512i w1, const struct code_rows *x, int
     }
 }
 
-/* 8-bit weights: group g of `group` k. */
-V16_INLINE void dot_bytes(const uint8_t *w, int group, int g, const struct code_rows *x, int tokens,
-                          __m512i sum[6][2])
+/* v shifted so that its bit `from` comes to `to`; neighbours' bits come along. */
+V16_INLINE __m512i move_bits(__m512i v, int from, int to)
 {
-    KN_UNROLL
-    for (int i = 0; i < group / 4; i++) {
-        const int j = g * 4 + i;
-        dot_dword(load_codes(w + 128 * j), load_codes(w + 128 * j + 64), x, 4 * j, tokens, sum);
-    }
+    if (from < to)
+        return _mm512_slli_epi16(v, (unsigned)(to - from));
+    return from > to ? _mm512_srli_epi16(v, (unsigned)(from - to)) : v;
 }
 
-/* The low or the high nibbles of a vector as codes. */
-V16_INLINE __m512i nibbles(const struct code_form *form, __m512i v, bool high, __m512i table)
+/* The codes of dword j, features 16 h..16 h + 15, as bytes (tensor/layout.h: planes). */
+V16_INLINE __m512i weight_codes(const struct code_form *form, const uint8_t *w, int j, int h,
+                                __m512i table)
 {
-    const __m512i low = _mm512_set1_epi8(0x0f);
-    v = _mm512_and_si512(high ? _mm512_srli_epi16(v, 4) : v, low);
-    return form->values ? _mm512_shuffle_epi8(table, v) : v;
+    const int bits = form->bits, low_bits = bits >= 4 ? 4 : 2;
+    __m512i low, high;
+    w += 64 * h;
+    if (bits == 8)
+        return load_codes(w + 128 * j);
+    if (bits >= 4)
+        low = move_bits(load_codes(w + 128 * (j % 4)), j / 4 * 4, 0);
+    else
+        low = move_bits(load_codes(w + 128 * (j / 4)), j % 4 * 2, 0);
+    if (bits == low_bits) {
+        low = _mm512_and_si512(low, _mm512_set1_epi8(bits == 4 ? 15 : 3));
+        return form->values ? _mm512_shuffle_epi8(table, low) : low;
+    }
+    w += 128 * low_bits;
+    if (bits == 6)
+        high = move_bits(load_codes(w + 128 * (j / 4)), j % 4 * 2, 4);
+    else
+        high = move_bits(load_codes(w), j, low_bits);
+    low = _mm512_ternarylogic_epi32(_mm512_set1_epi8((1 << low_bits) - 1), low, high, 0xCA);
+    return _mm512_and_si512(low, _mm512_set1_epi8((1 << bits) - 1));
 }
 
-/* The low nibbles of all vectors (k 0..15 of the block) or the high ones (k 16..31). */
-V16_INLINE void dot_nibbles(const struct code_form *form, const uint8_t *w, bool high,
-                            __m512i table, const struct code_rows *x, int tokens, __m512i sum[6][2])
+/* sum += dword j of both halves times its activations. */
+V16_INLINE void dot_codes(const struct code_form *form, const uint8_t *w, int j, __m512i table,
+                          const struct code_rows *x, int tokens, __m512i sum[TOKENS_MAX][2])
 {
-    KN_UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m512i w0 = nibbles(form, load_codes(w + 128 * j), high, table);
-        __m512i w1 = nibbles(form, load_codes(w + 128 * j + 64), high, table);
-        dot_dword(w0, w1, x, 4 * j + (high ? 16 : 0), tokens, sum);
-    }
-}
-
-/* Both, from one load of each vector. */
-V16_INLINE void dot_nibbles_both(const struct code_form *form, const uint8_t *w, __m512i table,
-                                 const struct code_rows *x, int tokens, __m512i sum[6][2])
-{
-    KN_UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m512i v0 = load_codes(w + 128 * j), v1 = load_codes(w + 128 * j + 64);
-        dot_dword(nibbles(form, v0, false, table), nibbles(form, v1, false, table), x, 4 * j,
-                  tokens, sum);
-        dot_dword(nibbles(form, v0, true, table), nibbles(form, v1, true, table), x, 4 * j + 16,
-                  tokens, sum);
-    }
+    dot_dword(weight_codes(form, w, j, 0, table), weight_codes(form, w, j, 1, table), x, 4 * j,
+              tokens, sum);
 }
 
 /* For few tokens: high nibbles stay where they are (x 16) and the sum is shifted once, which saves
  * a shift per vector. Starts at 0. */
 V16_INLINE void dot_high_few(const uint8_t *w, const struct code_rows *x, int tokens,
-                             __m512i sum[6][2])
+                             __m512i sum[TOKENS_MAX][2])
 {
     const __m512i mask = _mm512_set1_epi8((char)0xf0);
     KN_UNROLL
@@ -120,23 +124,30 @@ V16_INLINE void dot_high_few(const uint8_t *w, const struct code_rows *x, int to
 /* -zero * sum(activation codes), from -128 * sum. */
 V16_INLINE __m512i sum_start(const struct code_form *form, const int32_t *offset, int t)
 {
-    if (form->values || form->zero == 128)
+    switch (form->values ? 128 : form->zero) {
+    case 128:
         return _mm512_set1_epi32(offset[t]);
-    if (form->zero == 8)
+    case 32:
+        return _mm512_set1_epi32(offset[t] >> 2);
+    case 16:
+        return _mm512_set1_epi32(offset[t] >> 3);
+    case 8:
         return _mm512_set1_epi32(offset[t] >> 4);
-    if (form->zero == 4)
+    case 4:
         return _mm512_set1_epi32(offset[t] >> 5);
-    return _mm512_setzero_si512();
+    default:
+        return _mm512_setzero_si512();
+    }
 }
 
 /* Integer sums of group g of one block: exact, so any order of the products will do. */
 V16_INLINE void dot_group(const struct code_form *form, const uint8_t *w, int g, __m512i table,
                           const struct code_rows *x, int tokens, const int32_t *offset,
-                          __m512i sum[6][2])
+                          __m512i sum[TOKENS_MAX][2])
 {
-    const bool few =
-        form->bits == 4 && !form->values && tokens <= 3 && (g == 1 || form->group == 32);
+    const bool few = form->bits == 4 && !form->values && tokens <= 3;
     const bool starts = form->values || form->zero != 0;
+    const int first = g * (form->group / 4), last = few ? 4 : first + form->group / 4;
     if (few)
         dot_high_few(w, x, tokens, sum);
     KN_UNROLL
@@ -149,14 +160,13 @@ V16_INLINE void dot_group(const struct code_form *form, const uint8_t *w, int g,
             sum[t][1] = _mm512_add_epi32(sum[t][1], start);
         }
     }
-    if (form->bits == 8)
-        dot_bytes(w, form->group, g, x, tokens, sum);
-    else if (few && form->group == 32)
-        dot_nibbles(form, w, false, table, x, tokens, sum);
-    else if (form->group == 32)
-        dot_nibbles_both(form, w, table, x, tokens, sum);
-    else if (!few)
-        dot_nibbles(form, w, g == 1, table, x, tokens, sum);
+    KN_UNROLL
+    for (int i = 0; i < 8; i++) {
+        /* low and high nibbles of a vector one after the other: one load does for both */
+        const int j = form->bits == 4 && !few ? i / 2 + i % 2 * 4 : i;
+        if (j >= first && j < last)
+            dot_codes(form, w, j, table, x, tokens, sum);
+    }
 }
 
 /* 16 scales (field 0) or minimums (field 1) of group g, features 16 h..16 h + 15. */
@@ -177,7 +187,7 @@ V16_INLINE __m512 load_scales(const struct code_form *form, const uint8_t *heade
 /* acc = fma(isum, d_w * d_a, acc), then with minimums acc = fma(m_w, sum_a, acc). */
 V16_INLINE void add_group(const struct code_form *form, const uint8_t *header, const uint8_t *block,
                           int g, const float *scales, const float *sums, int tokens,
-                          __m512i sum[6][2], __m512 acc[6][2])
+                          __m512i sum[TOKENS_MAX][2], __m512 acc[TOKENS_MAX][2])
 {
     KN_UNROLL
     for (int h = 0; h < 2; h++) {
@@ -202,13 +212,6 @@ V16_INLINE void add_group(const struct code_form *form, const uint8_t *header, c
     }
 }
 
-V16_INLINE void prefetch_block(const uint8_t *w, int bytes)
-{
-    KN_UNROLL
-    for (int i = 0; i < bytes / 64; i++)
-        _mm_prefetch((const char *)w + PREFETCH_BYTES + 64 * i, _MM_HINT_T0);
-}
-
 /* value + 128 of the 16 codes of a table type, in every 128-bit part. */
 V16_INLINE __m512i code_table(const struct code_form *form)
 {
@@ -218,44 +221,68 @@ V16_INLINE __m512i code_table(const struct code_form *form)
     return _mm512_broadcast_i32x4(_mm_xor_si128(values, _mm_set1_epi8((char)0x80)));
 }
 
-KN_TILE_BODY void code_tile(const struct linear_tile *tile, const struct code_form *form,
-                            int tokens, bool prefetch)
+/* Accumulators that do not fit into registers lie in the output tile. */
+V16_INLINE void load_acc(const struct linear_tile *tile, int tokens, __m512 acc[TOKENS_MAX][2])
 {
-    const int groups = 32 / form->group;
-    const uint8_t *w = tile->w;
-    const float *scales = tile->scales, *sums = groups == 2 ? tile->sums16 : tile->sums;
-    const int32_t *offset = groups == 2 ? tile->offset16 : tile->offset;
-    const __m512i table = code_table(form);
-    struct code_rows x = {{tile->codes, tile->codes + 3 * tile->ld_x}, tile->ld_x};
-    __m512 acc[6][2];
     KN_UNROLL
-    for (int t = 0; t < tokens; t++)
-        acc[t][0] = acc[t][1] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < tile->cols; k += form->k_block) {
-        const uint8_t *header = w;
-        w += form->header_bytes;
-        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
-            __m512i sum[6][2];
-            if (prefetch)
-                prefetch_block(w, form->block_bytes);
-            KN_UNROLL
-            for (int g = 0; g < groups; g++) {
-                dot_group(form, w + form->codes_at, g, table, &x, tokens, offset, sum);
-                add_group(form, header, w, g, scales, sums, tokens, sum, acc);
-                sums += tile->ld_scales;
-                offset += tile->ld_scales;
-            }
-            w += form->block_bytes;
-            x.base[0] += TN_QUANT_BLOCK;
-            x.base[1] += TN_QUANT_BLOCK;
-            scales += tile->ld_scales;
-        }
+    for (int t = 0; t < tokens; t++) {
+        acc[t][0] = _mm512_loadu_ps(tile->out + t * tile->ld_out);
+        acc[t][1] = _mm512_loadu_ps(tile->out + t * tile->ld_out + 16);
     }
+}
+
+V16_INLINE void store_acc(const struct linear_tile *tile, int tokens, __m512 acc[TOKENS_MAX][2])
+{
     KN_UNROLL
     for (int t = 0; t < tokens; t++) {
         _mm512_storeu_ps(tile->out + t * tile->ld_out, acc[t][0]);
         _mm512_storeu_ps(tile->out + t * tile->ld_out + 16, acc[t][1]);
     }
+}
+
+KN_TILE_BODY void code_tile(const struct linear_tile *tile, const struct code_form *form,
+                            int tokens)
+{
+    const int groups = 32 / form->group;
+    const bool in_memory = tokens > REGISTER_TOKENS;
+    const uint8_t *w = tile->w, *ahead = tile->ahead;
+    const float *scales = tile->scales, *sums = groups == 2 ? tile->sums16 : tile->sums;
+    const int32_t *offset = groups == 2 ? tile->offset16 : tile->offset;
+    const __m512i table = code_table(form);
+    struct code_rows x = {{tile->codes, tile->codes + 3 * tile->ld_x, tile->codes + 6 * tile->ld_x},
+                          tile->ld_x};
+    __m512 acc[TOKENS_MAX][2];
+    KN_UNROLL
+    for (int t = 0; t < tokens; t++)
+        acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+    if (in_memory)
+        store_acc(tile, tokens, acc);
+    for (int64_t k = 0; k < tile->cols; k += form->k_block) {
+        const uint8_t *header = w;
+        w += form->header_bytes;
+        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
+            __m512i sum[TOKENS_MAX][2];
+            prefetch_block(&ahead, tile->ahead_lines, w, form->block_bytes);
+            KN_UNROLL
+            for (int g = 0; g < groups; g++) {
+                dot_group(form, w + form->codes_at, g, table, &x, tokens, offset, sum);
+                if (in_memory)
+                    load_acc(tile, tokens, acc);
+                add_group(form, header, w, g, scales, sums, tokens, sum, acc);
+                if (in_memory)
+                    store_acc(tile, tokens, acc);
+                sums += tile->ld_scales;
+                offset += tile->ld_scales;
+            }
+            w += form->block_bytes;
+            KN_UNROLL
+            for (int i = 0; i < (tokens + 2) / 3; i++)
+                x.base[i] += TN_QUANT_BLOCK;
+            scales += tile->ld_scales;
+        }
+    }
+    if (!in_memory)
+        store_acc(tile, tokens, acc);
 }
 
 /* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes. */
@@ -264,15 +291,14 @@ KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_f
 {
     const int groups = 32 / form->group;
     const __m512i table = code_table(form);
-    /* nibble codes of signed types become code + 128, bytes of unsigned types lose their 128 */
+    /* stored codes of signed types become code + 128, tables give that already */
     const __m512i shift = _mm512_set1_epi8((char)(form->values ? 0 : to_form->zero - form->zero));
     for (int64_t k = 0; k < cols; k += form->k_block) {
         const uint8_t *header = w;
         w += form->header_bytes;
         for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
-            const uint8_t *codes = w + form->codes_at;
             uint8_t *out = to + to_form->codes_at;
-            prefetch_block(w, form->block_bytes);
+            (void)prefetch_lines(w + PREFETCH_BYTES, form->block_bytes / 64);
             for (int i = 0; i < (form->minimum ? 4 : 2) * groups; i++) {
                 const int field = i / (2 * groups);
                 __m512 s = load_scales(form, header, w, field, i / 2 % groups, i % 2);
@@ -280,13 +306,9 @@ KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_f
                     s = _mm512_xor_ps(s, _mm512_set1_ps(-0.0f));
                 _mm512_storeu_ps((float *)(void *)to + 16 * i, s);
             }
-            for (int i = 0; i < 2 * form->bits; i++) {
-                __m512i v = load_codes(codes + 64 * i);
-                if (form->bits == 4) {
-                    __m512i high = nibbles(form, v, true, table);
-                    v = nibbles(form, v, false, table);
-                    _mm512_storeu_si512((void *)(out + 512 + 64 * i), _mm512_add_epi8(high, shift));
-                }
+            KN_UNROLL
+            for (int i = 0; i < 16; i++) {
+                __m512i v = weight_codes(form, w + form->codes_at, i / 2, i % 2, table);
                 _mm512_storeu_si512((void *)(out + 64 * i), _mm512_add_epi8(v, shift));
             }
             w += form->block_bytes;

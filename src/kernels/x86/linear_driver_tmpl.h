@@ -8,13 +8,15 @@
  * from memory once (by the first group, which prefetches, or by unpacking) and again from L1/L2 by
  * the others. How tokens are grouped cannot change a bit: every output is its own chain over k.
  *
- * Scales and sums are copied per chunk: their rows are T floats apart, and at T = 512 all blocks
- * of K would fall into two sets of L1.
+ * Scales and sums are copied per chunk when there are several: their rows are T floats apart, and
+ * at T = 512 all blocks of K would fall into two sets of L1.
  *
  * Included once per machine class, after the tile functions. The including file defines:
- *   tile_tokens_max(dtype), tile_function(dtype, tokens, first)   first: weights come from memory
- *   unpack_pays(dtype, tokens), unpack_bytes(cols) of one panel, unpack_panel(),
- *   unpacked_function(dtype, tokens), code_offsets()   see struct linear_tile, offset
+ *   struct code_kernel code_kernels[dtype]; tile_f32, tile_f16, tile_bf16: tiles by tokens - 1
+ *   tile_tokens_max(dtype, unpacked, tokens): of a tile, for a call of that many tokens
+ *   ONE_STREAM_TOKENS: up to so many tokens a panel is read once, from its start to its end
+ *   unpack_pays(dtype, tokens)
+ *   wants_offsets(form), code_offsets(), code_offsets16(): see struct linear_tile, offset
  */
 #ifndef HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
@@ -27,6 +29,7 @@
 struct chunk_scales {
     float *scales, *sums, *sums16;
     int32_t *offset, *offset16;
+    const float *scales_used, *sums_used; /* these, or the input's own when it is one chunk */
     int64_t token; /* first token of the chunk it was made for, -1: none yet */
 };
 
@@ -114,7 +117,10 @@ static void prepare_chunk(struct linear_run *run, struct linear_chunk chunk)
     if (!run->attrs->input_a8 || to->token == chunk.token)
         return;
     to->token = chunk.token;
-    for (int64_t b = 0; b < cols / TN_QUANT_BLOCK; b++) {
+    const bool whole = chunk.tokens == rows; /* nothing to put together */
+    to->scales_used = whole ? run->a8.scales : to->scales;
+    to->sums_used = whole ? run->a8.sums : to->sums;
+    for (int64_t b = 0; b < cols / TN_QUANT_BLOCK && !whole; b++) {
         const float *scales = run->a8.scales + b * rows + chunk.token;
         const float *sums = run->a8.sums + b * rows + chunk.token;
         for (int t = 0; t < chunk.tokens; t++) {
@@ -132,7 +138,7 @@ static void prepare_chunk(struct linear_run *run, struct linear_chunk chunk)
         for (int64_t g = 0; g < cols / 16; g++)
             for (int t = 0; t < chunk.tokens; t++)
                 to->sums16[g * chunk.tokens + t] =
-                    to->scales[g / 2 * chunk.tokens + t] *
+                    to->scales_used[g / 2 * chunk.tokens + t] *
                     (float)-(to->offset16[g * chunk.tokens + t] >> 7);
     }
 }
@@ -148,8 +154,8 @@ static struct linear_tile chunk_tile(const struct linear_run *run, struct linear
         return tile;
     }
     tile.codes = run->a8.codes + chunk.token * attrs->cols;
-    tile.scales = run->scales.scales;
-    tile.sums = run->scales.sums;
+    tile.scales = run->scales.scales_used;
+    tile.sums = run->scales.sums_used;
     tile.offset = run->scales.offset;
     tile.sums16 = run->scales.sums16;
     tile.offset16 = run->scales.offset16;
@@ -195,18 +201,70 @@ static struct linear_touch step_touches(const struct linear_run *run,
     }
 }
 
-/* One panel x the tokens of a chunk, in token groups of equal size (+-1). */
-static void run_panel(struct linear_tile tile, enum tn_dtype dtype, struct linear_chunk chunk,
-                      bool unpacked, const struct linear_touch touch[OP_EPILOGUE_STEPS])
+/* Tile of a direct panel: coded types have a table, float types one each. */
+static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens)
 {
-    const int max = tile_tokens_max(dtype), groups = (chunk.tokens + max - 1) / max;
+    if (code_kernels[dtype].tiles)
+        return code_kernels[dtype].tiles[tokens - 1];
+    switch (dtype) {
+    case TN_F16:
+        return tile_f16[tokens - 1];
+    case TN_BF16:
+        return tile_bf16[tokens - 1];
+    default:
+        return tile_f32[tokens - 1];
+    }
+}
+
+/* Bytes of the unpacked form of a panel; 0 when it has none. */
+static size_t unpack_bytes(enum tn_dtype dtype, int64_t cols)
+{
+    return (size_t)(cols / TN_QUANT_BLOCK) * (size_t)code_kernels[dtype].unpacked_block;
+}
+
+/* What tiles prefetch: of the panel that is read after the current one, each token group takes its
+ * share, spread over its blocks. So memory is read at an even rate while all groups compute, not
+ * only under the first one. */
+struct linear_ahead {
+    const uint8_t *base;
+    int lines;         /* per 32 k, for all groups together */
+    int group, groups; /* the next token group, and how many there are; over all chunks */
+};
+
+static void set_ahead(struct linear_tile *tile, struct linear_ahead *ahead)
+{
+    const int64_t blocks = tile->cols / TN_QUANT_BLOCK;
+    const int from = ahead->lines * ahead->group / ahead->groups;
+    const int to = ahead->lines * (ahead->group + 1) / ahead->groups;
+    tile->ahead = ahead->base ? ahead->base + from * blocks * 64 : NULL;
+    tile->ahead_lines = to - from;
+    ahead->group++;
+}
+
+/* A panel as tiles read it. */
+struct linear_panel {
+    enum tn_dtype dtype;
+    bool unpacked;
+    int group_max; /* tokens per group */
+    struct linear_ahead ahead;
+};
+
+/* One panel x the tokens of a chunk, in token groups of equal size (+-1). */
+static void run_panel(struct linear_tile tile, struct linear_panel panel, struct linear_chunk chunk,
+                      const struct linear_touch touch[OP_EPILOGUE_STEPS])
+{
+    const int groups = (chunk.tokens + panel.group_max - 1) / panel.group_max;
     const bool coded = tile.codes != NULL;
     for (int g = 0, t = 0; g < groups; g++) {
         const int tokens = (chunk.tokens - t) / (groups - g);
-        const bool first = chunk.token == 0 && g == 0;
         for (int i = 0; i < OP_EPILOGUE_STEPS; i++)
             prefetch_touched(&touch[i], t, tokens);
-        (unpacked ? unpacked_function(dtype, tokens) : tile_function(dtype, tokens, first))(&tile);
+        if (coded)
+            set_ahead(&tile, &panel.ahead);
+        if (panel.unpacked)
+            code_kernels[panel.dtype].unpacked_tiles[tokens - 1](&tile);
+        else
+            tile_function(panel.dtype, tokens)(&tile);
         t += tokens;
         tile.out += tokens * tile.ld_out;
         if (coded) {
@@ -250,10 +308,38 @@ static void unpack_unit(const struct linear_run *run, struct linear_unit unit, i
     const uint8_t *panel = unit_panels(run, index, unit.row);
     uint8_t *to = run->unpacked[paired];
     for (int row = 0; row < unit.rows; row += TN_PANEL_ROWS) {
-        unpack_panel(dtype, panel, cols, to);
+        code_kernels[dtype].unpack(panel, cols, to);
         panel += bytes;
         to += unpack_bytes(dtype, cols);
     }
+}
+
+/* How the panels of segment `index` are read; ahead.base is set per panel. */
+static struct linear_panel panel_of(const struct linear_run *run, int index,
+                                    struct linear_chunk chunk)
+{
+    const int64_t rows = run->call->rows, cols = run->attrs->cols;
+    struct linear_panel panel = {.dtype = (enum tn_dtype)run->attrs->segment[index].dtype,
+                                 .unpacked = is_unpacked(run, index)};
+    panel.group_max = tile_tokens_max(panel.dtype, panel.unpacked, rows);
+    if (!run->attrs->input_a8)
+        return panel;
+    const size_t lines = tn_panel_bytes(panel.dtype, cols) / 64;
+    panel.ahead.lines = (int)((lines * TN_QUANT_BLOCK + (size_t)cols - 1) / (size_t)cols);
+    panel.ahead.group = (int)(chunk.token / panel.group_max);
+    panel.ahead.groups = (int)((rows + panel.group_max - 1) / panel.group_max);
+    return panel;
+}
+
+/* What is read after the panel at `packed`: the panel behind it, or, when units are unpacked, the
+ * one in the next unit. NULL: the panel is read once and prefetches for itself. */
+static const uint8_t *ahead_of(const struct linear_run *run, const struct linear_panel *panel,
+                               const uint8_t *packed)
+{
+    if (run->call->rows <= ONE_STREAM_TOKENS)
+        return NULL;
+    const int panels = panel->unpacked ? run->attrs->unit_rows / TN_PANEL_ROWS : 1;
+    return packed + (size_t)panels * tn_panel_bytes(panel->dtype, run->attrs->cols);
 }
 
 /* The unit's features of segment unit.index + paired for a chunk -> run->tile[paired]. */
@@ -261,19 +347,22 @@ static void run_segment(const struct linear_run *run, struct linear_unit unit, i
                         struct linear_chunk chunk)
 {
     const int index = unit.index + paired;
-    const bool unpacked = is_unpacked(run, index);
     const int64_t cols = run->attrs->cols;
     const struct op_segment *segment = &run->attrs->segment[index];
-    const enum tn_dtype dtype = (enum tn_dtype)segment->dtype;
-    const size_t bytes = unpacked ? unpack_bytes(dtype, cols) : tn_panel_bytes(dtype, cols);
+    struct linear_panel panel = panel_of(run, index, chunk);
+    const size_t packed_bytes = tn_panel_bytes(panel.dtype, cols);
+    const size_t bytes = panel.unpacked ? unpack_bytes(panel.dtype, cols) : packed_bytes;
+    const uint8_t *packed = unit_panels(run, index, unit.row);
     struct linear_tile tile = chunk_tile(run, chunk);
-    tile.w = unpacked ? run->unpacked[paired] : unit_panels(run, index, unit.row);
+    tile.w = panel.unpacked ? run->unpacked[paired] : packed;
     for (int row = 0; row < unit.rows; row += TN_PANEL_ROWS, tile.w += bytes) {
         struct linear_touch touch[OP_EPILOGUE_STEPS];
         for (int i = 0; i < OP_EPILOGUE_STEPS; i++)
             touch[i] = step_touches(run, segment, &segment->steps[i], unit.row + row, chunk.token);
         tile.out = run->tile[paired] + row;
-        run_panel(tile, dtype, chunk, unpacked, touch);
+        panel.ahead.base = ahead_of(run, &panel, packed);
+        packed += packed_bytes;
+        run_panel(tile, panel, chunk, touch);
     }
 }
 
@@ -393,7 +482,10 @@ static bool accepts_steps(const struct op_linear_attrs *attrs, const struct op_s
         case OP_EPI_APPEND_V:
             return segment->kv_head_dim > 0 && segment->kv_heads > 0 &&
                    (int64_t)segment->kv_heads * segment->kv_head_dim == segment->rows &&
-                   (segment->kv_dtype == TN_F32 || segment->kv_dtype == TN_F16);
+                   tn_kv_dtype_valid(segment->kv_dtype) &&
+                   /* no unit may cut a block of 32 features of a head */
+                   (segment->kv_dtype != TN_Q8_0 || segment->kv_head_dim % TN_QUANT_BLOCK == 0 ||
+                    attrs->unit_rows % segment->kv_head_dim == 0);
         case OP_EPI_STORE:
             return true;
         case OP_EPI_PAIRED:

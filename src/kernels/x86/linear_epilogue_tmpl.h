@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "kernels/kernel.h"
+#include "kernels/x86/kv_write_tmpl.h"
 #include "kernels/x86/vec_math_tmpl.h"
 
 /* A finished tile: tokens [token, token + tokens) x features [row, row + rows) of one segment. */
@@ -181,69 +182,6 @@ static void epilogue_quantize(const struct linear_result *r, void *output)
     }
 }
 
-/* One head's (or part of a head's) features first .. first + count - 1 at one position. */
-struct linear_kv_part {
-    const float *x;
-    int head, first, count;
-    int position; /* inside the page */
-};
-
-/* Writes features of K: [kv_head][position/16][head_dim_padded][16]. With the last feature of a
- * head, its padding is written as zero. */
-static void write_k(const struct tn_kv_layout *layout, uint8_t *stream, struct linear_kv_part part)
-{
-    const int padded = layout->head_dim_padded;
-    const int end = part.first + part.count;
-    const int zeros = end == layout->head_dim ? padded - end : 0;
-    size_t at = ((size_t)part.head * (TN_PAGE_POSITIONS / 16) + (size_t)part.position / 16) *
-                    (size_t)padded * 16 +
-                (size_t)part.first * 16 + (size_t)part.position % 16;
-    if (layout->dtype == TN_F32) {
-        float *to = (float *)(void *)stream + at;
-        for (int i = 0; i < part.count; i++, to += 16)
-            *to = part.x[i];
-        for (int i = 0; i < zeros; i++, to += 16)
-            *to = 0.0f;
-        return;
-    }
-    uint16_t *to = (uint16_t *)(void *)stream + at, half[16];
-    for (int i = 0; i < part.count; i += 16) {
-        const int count = part.count - i < 16 ? part.count - i : 16;
-        v16_store_f16(half, v16_load_part(part.x + i, count));
-        for (int j = 0; j < count; j++, to += 16)
-            *to = half[j];
-    }
-    for (int i = 0; i < zeros; i++, to += 16)
-        *to = 0;
-}
-
-/* The same for V: [kv_head][position][head_dim_padded]. */
-static void write_v(const struct tn_kv_layout *layout, uint8_t *stream, struct linear_kv_part part)
-{
-    const int padded = layout->head_dim_padded;
-    const int end = part.first + part.count;
-    const size_t zeros = end == layout->head_dim ? (size_t)(padded - end) : 0;
-    const size_t at =
-        ((size_t)part.head * TN_PAGE_POSITIONS + (size_t)part.position) * (size_t)padded +
-        (size_t)part.first;
-    if (layout->dtype == TN_F32) {
-        float *to = (float *)(void *)stream + at;
-        memcpy(to, part.x, (size_t)part.count * sizeof *to);
-        memset(to + part.count, 0, zeros * sizeof *to);
-        return;
-    }
-    uint16_t *to = (uint16_t *)(void *)stream + at;
-    int i = 0;
-    for (; i + 16 <= part.count; i += 16)
-        v16_store_f16(to + i, v16_load(part.x + i));
-    if (i < part.count) {
-        uint16_t half[16];
-        v16_store_f16(half, v16_load_part(part.x + i, part.count - i));
-        memcpy(to + i, half, (size_t)(part.count - i) * sizeof *to);
-    }
-    memset(to + part.count, 0, zeros * sizeof *to);
-}
-
 /* Rows go to the page that the table of their sequence names, at their KV index. */
 static void epilogue_append(const struct linear_result *r, const struct kn_state *state, bool is_v)
 {
@@ -259,15 +197,15 @@ static void epilogue_append(const struct linear_result *r, const struct kn_state
             state->pool + (size_t)table[index / TN_PAGE_POSITIONS] * state->page_bytes + stream;
         for (int i = 0; i < r->rows;) {
             const int64_t feature = r->row + i;
-            struct linear_kv_part part = {.x = r->tile + t * r->ld + i,
-                                          .head = (int)(feature / head_dim),
-                                          .first = (int)(feature % head_dim),
-                                          .position = index % TN_PAGE_POSITIONS};
+            struct kv_part part = {.x = r->tile + t * r->ld + i,
+                                   .head = (int)(feature / head_dim),
+                                   .first = (int)(feature % head_dim),
+                                   .position = index % TN_PAGE_POSITIONS};
             part.count = head_dim - part.first < r->rows - i ? head_dim - part.first : r->rows - i;
             if (is_v)
-                write_v(&state->layout, page, part);
+                kv_write_v(&state->layout, page, part);
             else
-                write_k(&state->layout, page, part);
+                kv_write_k(&state->layout, page, part);
             i += part.count;
         }
     }

@@ -37,7 +37,7 @@
 #define KN_TILE_BODY V16_INLINE
 #endif
 
-/* Tokens per chunk of the driver: a multiple of every class's group sizes (4, 6, 12). */
+/* Tokens per chunk of the driver: a multiple of every class's group sizes (4, 6, 8, 12). */
 #define LINEAR_CHUNK 48
 
 struct linear_tile {
@@ -55,9 +55,36 @@ struct linear_tile {
     int64_t ld_scales;
     float *out; /* [tokens][ld_out], 32 features each */
     int64_t ld_out;
+    /* Coded weights: memory that is read later, ahead_lines lines to prefetch per 32 k. NULL: the
+     * panel itself, PREFETCH_BYTES further on. */
+    const uint8_t *ahead;
+    int ahead_lines;
 };
 
 typedef void (*linear_tile_fn)(const struct linear_tile *tile);
+
+#define PREFETCH_BYTES 4096
+
+/* Prefetches lines; returns the place behind them. */
+V16_INLINE const uint8_t *prefetch_lines(const uint8_t *p, int lines)
+{
+    for (int i = 0; i < lines; i++, p += 64)
+        _mm_prefetch((const char *)p, _MM_HINT_T0);
+    return p;
+}
+
+/* One block's share of prefetching: of *ahead, else of the panel; bytes is a constant. */
+V16_INLINE void prefetch_block(const uint8_t **ahead, int ahead_lines, const uint8_t *block,
+                               int bytes)
+{
+    if (*ahead) {
+        *ahead = prefetch_lines(*ahead, ahead_lines);
+        return;
+    }
+    KN_UNROLL
+    for (int i = 0; i < bytes / 64; i++)
+        _mm_prefetch((const char *)block + PREFETCH_BYTES + 64 * i, _MM_HINT_T0);
+}
 
 V16_INLINE v16 load_weight16(enum tn_dtype dtype, const uint8_t *p)
 {
@@ -96,7 +123,7 @@ V16_INLINE void float_tile(const struct linear_tile *tile, enum tn_dtype dtype, 
     }
     for (int64_t k = 0; k < tile->cols; k++, w += 2 * half_bytes) {
         v16 weight[2];
-        _mm_prefetch((const char *)w + 4096, _MM_HINT_T0);
+        _mm_prefetch((const char *)w + PREFETCH_BYTES, _MM_HINT_T0);
         KN_UNROLL
         for (int h = 0; h < halves; h++)
             weight[h] = load_weight16(dtype, w + h * half_bytes);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kernels/kernel.h"
+#include "kernels/x86/kv_write_tmpl.h"
 #include "kernels/x86/vec_math_tmpl.h"
 
 static int64_t row_units(const struct kn_call *call)
@@ -292,38 +293,7 @@ static bool row_append_accepts(const void *attributes)
 {
     const struct op_kv_attrs *a = attributes;
     return a->kv_heads >= 1 && a->head_dim >= 1 && a->kv_layer >= 0 &&
-           (a->kv_dtype == TN_F32 || a->kv_dtype == TN_F16);
-}
-
-/* The 16 features from d on (zeros beyond head_dim). */
-V16_INLINE v16 row_padded(const float *x, int head_dim, int d)
-{
-    return head_dim - d >= 16 ? v16_load(x + d) : v16_load_part(x + d, head_dim - d);
-}
-
-/* One head of K into its lane of a panel [dim_padded][16], and of V into its row. */
-static void row_append_f16(const struct tn_kv_layout *layout, const float *const kv[2],
-                           uint16_t *panel, uint16_t *v_row)
-{
-    for (int d = 0; d < layout->head_dim_padded; d += 16) {
-        uint16_t half[16];
-        v16_store_f16(half, row_padded(kv[0], layout->head_dim, d));
-        for (int i = 0; i < 16; i++)
-            panel[(d + i) * 16] = half[i];
-        v16_store_f16(v_row + d, row_padded(kv[1], layout->head_dim, d));
-    }
-}
-
-static void row_append_f32(const struct tn_kv_layout *layout, const float *const kv[2],
-                           float *panel, float *v_row)
-{
-    for (int d = 0; d < layout->head_dim_padded; d += 16) {
-        float value[16];
-        v16_store(value, row_padded(kv[0], layout->head_dim, d));
-        for (int i = 0; i < 16; i++)
-            panel[(d + i) * 16] = value[i];
-        v16_store(v_row + d, row_padded(kv[1], layout->head_dim, d));
-    }
+           tn_kv_dtype_valid(a->kv_dtype);
 }
 
 /* Inputs: state, k, v, %batch. */
@@ -334,28 +304,23 @@ static enum hasten_status row_append_run(const struct kn_call *call, int64_t fir
     const struct op_kv_attrs *a = call->attrs;
     const struct kn_state *state = call->operand[0];
     const struct kn_batch *b = call->batch;
-    const size_t dim = (size_t)state->layout.head_dim_padded;
     const float *k = call->operand[1], *v = call->operand[2];
     for (int64_t t = first; t < last; t++) {
-        const int32_t position = kn_kv_index(b, (int32_t)t), at = position % TN_PAGE_POSITIONS;
+        const int32_t position = kn_kv_index(b, (int32_t)t);
         const int32_t *table =
             b->group[state->group].table + (size_t)b->seq_of_row[t] * (size_t)b->table_stride;
         uint8_t *k_stream = state->pool +
                             (size_t)table[position / TN_PAGE_POSITIONS] * state->page_bytes +
                             (size_t)a->kv_layer * state->layout.layer_bytes;
-        uint8_t *v_stream = k_stream + state->layout.k_bytes;
         for (int h = 0; h < a->kv_heads; h++) {
             const int64_t head = (t * a->kv_heads + h) * a->head_dim;
-            const float *const kv[2] = {k + head, v + head};
-            const size_t block = (size_t)h * TN_PAGE_POSITIONS * dim;
-            const size_t panel = block + (size_t)(at / 16) * 16 * dim + (size_t)(at % 16);
-            const size_t v_row = block + (size_t)at * dim;
-            if (a->kv_dtype == TN_F16)
-                row_append_f16(&state->layout, kv, (uint16_t *)(void *)k_stream + panel,
-                               (uint16_t *)(void *)v_stream + v_row);
-            else
-                row_append_f32(&state->layout, kv, (float *)(void *)k_stream + panel,
-                               (float *)(void *)v_stream + v_row);
+            struct kv_part part = {.x = k + head,
+                                   .head = h,
+                                   .count = a->head_dim,
+                                   .position = position % TN_PAGE_POSITIONS};
+            kv_write_k(&state->layout, k_stream, part);
+            part.x = v + head;
+            kv_write_v(&state->layout, k_stream + state->layout.k_bytes, part);
         }
     }
     return HASTEN_OK;

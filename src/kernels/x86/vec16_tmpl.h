@@ -69,6 +69,29 @@ V16_INLINE void v16_store_f16(uint16_t *p, v16 a)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, V16_NEAREST));
 }
+/* 16 bfloat16 numbers, widened exactly. */
+V16_INLINE v16 v16_load_bf16(const uint16_t *p)
+{
+    __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+}
+/* Rounded to bfloat16, nearest even, as tn_f32_to_bf16 (the instruction flushes subnormals). */
+V16_INLINE void v16_store_bf16(uint16_t *p, v16 a)
+{
+    __m512i bits = _mm512_castps_si512(a), high = _mm512_srli_epi32(bits, 16);
+    __m512i bias =
+        _mm512_add_epi32(_mm512_and_si512(high, _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7fff));
+    __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, bias), 16);
+    __m512i nan = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+    rounded = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), rounded, nan);
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(rounded));
+}
+/* 16 int8 numbers. */
+V16_INLINE v16 v16_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
 /* The first n lanes (0..16); the others are zero (load) or untouched (store). */
 V16_INLINE v16 v16_load_part(const float *p, int n)
 {
@@ -221,6 +244,38 @@ V16_INLINE void v16_store_f16(uint16_t *p, v16 a)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a.lo, V16_NEAREST));
     _mm_storeu_si128((__m128i *)(void *)(p + 8), _mm256_cvtps_ph(a.hi, V16_NEAREST));
+}
+V16_INLINE __m256 v8_load_bf16(const uint16_t *p)
+{
+    __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+}
+V16_INLINE v16 v16_load_bf16(const uint16_t *p)
+{
+    return V16_BOTH(v8_load_bf16(p), v8_load_bf16(p + 8));
+}
+V16_INLINE __m256i v8_round_bf16(__m256 a)
+{
+    __m256i bits = _mm256_castps_si256(a), high = _mm256_srli_epi32(bits, 16);
+    __m256i bias =
+        _mm256_add_epi32(_mm256_and_si256(high, _mm256_set1_epi32(1)), _mm256_set1_epi32(0x7fff));
+    __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, bias), 16);
+    __m256i nan = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+    return _mm256_blendv_epi8(rounded, nan, _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
+}
+V16_INLINE void v16_store_bf16(uint16_t *p, v16 a)
+{
+    __m256i packed = _mm256_packus_epi32(v8_round_bf16(a.lo), v8_round_bf16(a.hi));
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(packed, 0xd8));
+}
+V16_INLINE __m256 v8_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+V16_INLINE v16 v16_load_i8(const int8_t *p)
+{
+    return V16_BOTH(v8_load_i8(p), v8_load_i8(p + 8));
 }
 V16_INLINE v16 v16_add(v16 a, v16 b)
 {

@@ -157,7 +157,7 @@ static inline void *mt_activation(bool a8, int64_t rows, int64_t cols)
 
 #define MT_SEQUENCES 8
 #define MT_ROWS      64
-#define MT_PAGES     512
+#define MT_PAGES     640
 
 struct mt_batch {
     struct kn_batch batch;
@@ -185,9 +185,38 @@ static inline void mt_store_kv(enum tn_dtype dtype, uint8_t *stream, size_t inde
     if (dtype == TN_F32) {
         memcpy(stream + 4 * index, &value, 4);
     } else {
-        uint16_t half = tn_f32_to_f16(value);
+        uint16_t half = dtype == TN_BF16 ? tn_f32_to_bf16(value) : tn_f32_to_f16(value);
         memcpy(stream + 2 * index, &half, 2);
     }
+}
+
+/* Random codes and scales of one head at one position of a Q8_0 page (tensor/layout.h). */
+static inline void mt_fill_q8(const struct tn_kv_layout *layout, uint8_t *k, uint8_t *v, int head,
+                              int in_page)
+{
+    const int blocks = layout->head_dim_padded / 32;
+    uint8_t *k_head = k + (size_t)head * layout->head_bytes;
+    uint8_t *v_head = v + (size_t)head * layout->head_bytes;
+    for (int b = 0; b < blocks; b++) {
+        uint8_t *panel = k_head + (size_t)(in_page / 16 * blocks + b) * (16 * 34);
+        uint8_t *row = v_head + (size_t)blocks * 64 + (size_t)(in_page * blocks + b) * 32;
+        uint16_t k_scale = tn_f32_to_f16(0.001f + (float)mt_below(16) * 0.001f);
+        uint16_t v_scale = tn_f32_to_f16(0.001f + (float)mt_below(16) * 0.001f);
+        memcpy(panel + 2 * (in_page % 16), &k_scale, 2);
+        memcpy(v_head + 64 * b + 2 * in_page, &v_scale, 2);
+        for (int i = 0; i < 32; i++) {
+            bool real = 32 * b + i < layout->head_dim;
+            panel[32 + 16 * i + in_page % 16] = (uint8_t)(real ? mt_below(255) - 127 : 0);
+            row[i] = (uint8_t)(real ? mt_below(255) - 127 : 0);
+        }
+    }
+}
+
+/* A random type of pages. */
+static inline enum tn_dtype mt_kv_dtype(void)
+{
+    static const enum tn_dtype types[] = {TN_F32, TN_F16, TN_BF16, TN_Q8_0};
+    return MT_PICK(types);
 }
 
 /* Random K and V of one position of one sequence, all layers. */
@@ -199,7 +228,9 @@ static inline void mt_fill_position(struct mt_batch *mt, int32_t page, int in_pa
                      (size_t)layer * layout->layer_bytes;
         uint8_t *v = k + layout->k_bytes;
         for (int h = 0; h < layout->kv_heads; h++) {
-            for (int d = 0; d < layout->head_dim_padded; d++) {
+            if (layout->dtype == TN_Q8_0)
+                mt_fill_q8(layout, k, v, h, in_page);
+            for (int d = 0; d < layout->head_dim_padded && layout->dtype != TN_Q8_0; d++) {
                 int pad = layout->head_dim_padded;
                 size_t k_at = (size_t)(((h * 2 + in_page / 16) * pad + d) * 16 + in_page % 16);
                 size_t v_at = (size_t)((h * TN_PAGE_POSITIONS + in_page) * pad + d);
@@ -287,7 +318,7 @@ static inline void mt_make_batch(struct mt_batch *mt, const struct mt_batch_shap
     mt->state.page_bytes = (size_t)mt->layers * mt->state.layout.layer_bytes;
     mt->pool_bytes = (size_t)pages * mt->state.page_bytes;
     mt->state.pool = mt_alloc(mt->pool_bytes, 0x7f); /* 0x7f7f.. is huge, made NaN below */
-    memset(mt->state.pool, 0xff, mt->pool_bytes);    /* NaN in f16 and f32 */
+    memset(mt->state.pool, 0xff, mt->pool_bytes);    /* NaN in all types, scales of Q8_0 too */
     for (int s = 0; s < shape->sequences; s++)
         mt_fill_sequence(mt, shape, s);
     mt->batch.row_start = mt->row_start;
@@ -309,6 +340,7 @@ struct mt_case {
     int state_input;              /* -1: none */
     const struct mt_batch *pages; /* of the state */
     bool in_place;                /* output 0 overwrites input 0 */
+    bool any_nan;                 /* outputs are floats, of a NaN only the fact is compared */
 };
 
 struct mt_result {
@@ -319,10 +351,24 @@ struct mt_result {
 #define MT_KERNELS 256
 static int mt_cases_of[MT_KERNELS]; /* cases run per kernel of the table */
 
+/* Gives the call a workspace: none, or as large as a plan would reserve for it. */
+static inline void mt_add_workspace(const struct kn_kernel *kernel, struct kn_call *call)
+{
+    struct kn_bounds bounds = {.rows = call->rows, .positions = 1};
+    if (!kernel->workspace_bytes || !call->batch || mt_below(4) == 0)
+        return;
+    for (int s = 0; s < call->batch->sequences; s++)
+        if (call->batch->kv_len[s] > bounds.positions)
+            bounds.positions = call->batch->kv_len[s];
+    call->workspace_bytes = kernel->workspace_bytes(call->attrs, &bounds);
+    call->workspace = mt_alloc(call->workspace_bytes, 0xff);
+}
+
 /* Runs all units in random ranges, in random order. */
-static inline void mt_run_units(const struct kn_kernel *kernel, const struct kn_call *call)
+static inline void mt_run_units(const struct kn_kernel *kernel, struct kn_call *call)
 {
     int mark = mt_block_count;
+    mt_add_workspace(kernel, call);
     size_t scratch_bytes = kernel->scratch_bytes ? kernel->scratch_bytes(call->attrs) : 0;
     int64_t units = kernel->units(call), cut[9] = {0};
     int cuts = 1 + mt_below(8);
@@ -336,6 +382,8 @@ static inline void mt_run_units(const struct kn_kernel *kernel, const struct kn_
         }
     }
     uint8_t *scratch = mt_alloc(scratch_bytes, 0xff);
+    if (kernel->begin)
+        kernel->begin(call);
     int offset = mt_below(cuts);
     for (int i = 0; i < cuts; i++) {
         int piece = (i + offset) % cuts;
@@ -394,6 +442,18 @@ static inline void mt_compare(const char *kernel, const char *what, const uint8_
         TEST_FAIL("%s: %s differs in its last bytes", kernel, what);
 }
 
+/* Makes every NaN of `floats` the one that stands in `like` at its place, if that is one too. */
+static inline void mt_same_nans(uint8_t *floats, const uint8_t *like, size_t bytes)
+{
+    for (size_t i = 0; i + 4 <= bytes; i += 4) {
+        float a, b;
+        memcpy(&a, floats + i, 4);
+        memcpy(&b, like + i, 4);
+        if (isnan(a) && isnan(b))
+            memcpy(floats + i, like + i, 4);
+    }
+}
+
 static inline const struct kn_kernel *mt_reference(enum op_id op)
 {
     for (int i = 0; i < kn_count(); i++) {
@@ -421,6 +481,8 @@ static inline void mt_check(const struct mt_case *test)
         int inner = mt_block_count;
         mt_run(kernel, test, &actual);
         for (int j = 0; j < test->call.outputs; j++) {
+            if (test->any_nan)
+                mt_same_nans(actual.output[j], expected.output[j], test->output_bytes[j]);
             if (actual.output[j])
                 mt_compare(kernel->name, "output", actual.output[j], expected.output[j],
                            test->output_bytes[j]);

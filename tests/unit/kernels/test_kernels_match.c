@@ -165,8 +165,7 @@ TEST(embed)
 /* Deals `rows` rows to random sequences, each with a random past of up to `past` positions. */
 static struct mt_batch_shape random_shape(int rows, int past)
 {
-    struct mt_batch_shape shape = {
-        .dtype = mt_below(2) ? TN_F16 : TN_F32, .kv_heads = 1, .head_dim = 16};
+    struct mt_batch_shape shape = {.dtype = mt_kv_dtype(), .kv_heads = 1, .head_dim = 16};
     int wanted = 1 + mt_below(4);
     while (rows > 0 && shape.sequences < wanted) {
         int s = shape.sequences++;
@@ -183,6 +182,14 @@ static struct mt_batch_shape random_shape(int rows, int past)
 static const int head_dims[] = {16, 64, 80, 72, 128, 256};
 
 static struct mt_batch pages; /* too large for a stack frame under sanitizers */
+
+/* In one call of four: zeros, subnormals, inf and NaN among the values. */
+static void spoil(float *values, int64_t count)
+{
+    static const float bad[] = {0, 1e-40f, -0.0f, INFINITY, -INFINITY, NAN, 3e38f, 65520};
+    for (int i = 0; i < 8 && mt_below(4) == 0; i++)
+        values[mt_u64() % (uint64_t)count] = bad[i];
+}
 
 TEST(select_rows_and_append)
 {
@@ -208,6 +215,7 @@ TEST(select_rows_and_append)
         append.call.inputs = 4;
         append.call.operand[1] = mt_floats(t * width, 3);
         append.call.operand[2] = mt_floats(t * width, 3);
+        spoil(append.call.operand[1 + mt_below(2)], t * width);
         append.state_input = 0;
         append.pages = &pages;
         mt_check(&append);
@@ -255,12 +263,37 @@ TEST(rope)
 
 /* Attention. */
 
-static void check_attention(const struct mt_batch_shape *shape, int heads, float softcap)
+/* Sets V of KV index `index` of sequence s to `value` (float pages). */
+static void spoil_position(const struct mt_batch_shape *shape, int s, int index, float value)
+{
+    const int32_t page = pages.table[s * pages.batch.table_stride + index / TN_PAGE_POSITIONS];
+    const struct tn_kv_layout *layout = &pages.state.layout;
+    for (int layer = 0; layer < pages.layers; layer++) {
+        uint8_t *v = pages.state.pool + (size_t)page * pages.state.page_bytes +
+                     (size_t)layer * layout->layer_bytes + layout->k_bytes;
+        for (int d = 0; d < layout->kv_heads * layout->head_dim_padded; d++) {
+            int head = d / layout->head_dim_padded, feature = d % layout->head_dim_padded;
+            int row = head * TN_PAGE_POSITIONS + index % TN_PAGE_POSITIONS;
+            if (feature < layout->head_dim)
+                mt_store_kv(shape->dtype, v, (size_t)(row * layout->head_dim_padded + feature),
+                            value);
+        }
+    }
+}
+
+/* One batch; `faults`: the V of some of the step's own positions are inf or NaN. */
+static void check_attention_with(const struct mt_batch_shape *shape, int heads, float softcap,
+                                 int faults)
 {
     int t = 0;
     for (int s = 0; s < shape->sequences; s++)
         t += shape->rows[s];
     mt_make_batch(&pages, shape);
+    for (int i = 0; i < faults; i++) {
+        int s = mt_below(shape->sequences);
+        spoil_position(shape, s, shape->kv_len[s] - 1 - mt_below(shape->rows[s]),
+                       mt_below(2) ? INFINITY : NAN);
+    }
     struct op_attention_attrs attrs = {.heads = heads,
                                        .kv_heads = shape->kv_heads,
                                        .head_dim = shape->head_dim,
@@ -278,13 +311,40 @@ static void check_attention(const struct mt_batch_shape *shape, int heads, float
     test.state_input = 1;
     test.pages = &pages;
     test.output_bytes[0] = (size_t)(t * width) * 4;
+    test.any_nan = faults > 0;
     mt_check(&test);
-    if (width % 32 == 0 && mt_below(2)) {
+    if (width % 32 == 0 && !faults && mt_below(2)) {
         test.op = OP_ATTENTION_QUANTIZE;
         test.output_bytes[0] = a8_bytes(t, width);
         mt_check(&test);
     }
     mt_free_to(0);
+}
+
+static void check_attention(const struct mt_batch_shape *shape, int heads, float softcap)
+{
+    check_attention_with(shape, heads, softcap, 0);
+}
+
+/* A row whose V is inf or NaN must not reach the rows before it, nor those whose window has passed
+ * it, in the same tile. */
+TEST(attention_keeps_faults_to_the_rows_that_see_them)
+{
+    static const enum tn_dtype float_types[] = {TN_F32, TN_F16, TN_BF16};
+    static const int windows[] = {0, 0, 1, 3, 40}, ratios[] = {1, 2, 3, 4, 8};
+    seed_test(14);
+    for (int round = 0; round < 40; round++) {
+        const int rows = 2 + mt_below(30);
+        struct mt_batch_shape shape = {.sequences = 1,
+                                       .rows = {rows},
+                                       .kv_len = {rows + mt_below(2) * (250 + mt_below(20))},
+                                       .window = MT_PICK(windows),
+                                       .written = true,
+                                       .dtype = MT_PICK(float_types),
+                                       .kv_heads = 1 + mt_below(2),
+                                       .head_dim = mt_below(2) ? 16 : 64};
+        check_attention_with(&shape, shape.kv_heads * MT_PICK(ratios), 0.0f, 1 + mt_below(2));
+    }
 }
 
 TEST(attention)
@@ -318,7 +378,7 @@ TEST(attention_boundaries)
                                            .kv_len = {lengths[i] + rows - 1, 40},
                                            .window = i % 3 == 2 ? 100 : 0,
                                            .written = true,
-                                           .dtype = i % 2 ? TN_F16 : TN_F32,
+                                           .dtype = mt_kv_dtype(),
                                            .kv_heads = 1,
                                            .head_dim = rows == 3 ? 64 : 16};
             check_attention(&shape, rows == 3 ? 3 : 2, 0.0f);
@@ -339,11 +399,81 @@ TEST(attention_groups)
                                            .kv_len = {lengths[i]},
                                            .window = windows[w],
                                            .written = true,
-                                           .dtype = i % 2 ? TN_F16 : TN_F32,
+                                           .dtype = mt_kv_dtype(),
                                            .kv_heads = 1,
                                            .head_dim = i == 2 ? 64 : 16};
             check_attention(&shape, 2, 0.0f);
         }
+    }
+}
+
+/* Long sequences in few units: with a workspace they are cut into slices of leaves, and beyond four
+ * groups (16,384 positions) whole groups are slices. The same bits as without are compared by
+ * check_attention, whose workspace comes and goes at random. */
+TEST(attention_slices)
+{
+    static const struct {
+        int lengths[2], rows, window, heads, kv_heads, head_dim;
+    } cases[] = {
+        {{257, 40}, 1, 0, 3, 1, 64},      {{512, 700}, 1, 0, 9, 3, 16},
+        {{1500, 10}, 5, 0, 4, 2, 32},     {{900, 3000}, 3, 0, 2, 1, 72},
+        {{2000, 600}, 20, 300, 4, 1, 16}, {{5000, 4096}, 2, 0, 2, 2, 16},
+        {{17000, 33}, 1, 0, 2, 1, 16},    {{18700, 5}, 2, 17000, 1, 1, 16},
+    };
+    seed_test(12);
+    for (int round = 0; round < 16; round++) {
+        const int i = round % 8;
+        if (round >= 8 && cases[i].lengths[0] > 16000)
+            continue; /* once is enough */
+        struct mt_batch_shape shape = {.sequences = cases[i].lengths[0] > 16000 ? 1 : 2,
+                                       .rows = {cases[i].rows, 1},
+                                       .kv_len = {cases[i].lengths[0], cases[i].lengths[1]},
+                                       .window = cases[i].window,
+                                       .written = true,
+                                       .dtype = mt_kv_dtype(),
+                                       .kv_heads = cases[i].kv_heads,
+                                       .head_dim = cases[i].head_dim};
+        check_attention(&shape, cases[i].heads, round % 5 ? 0.0f : 20.0f);
+    }
+}
+
+/* How many units a decode row of that many positions has, with and without workspace. */
+static void check_unit_counts(const struct kn_kernel *kernel, int length, int64_t unsplit,
+                              int64_t split)
+{
+    struct mt_batch_shape shape = {.sequences = 1,
+                                   .rows = {1},
+                                   .kv_len = {length},
+                                   .written = true,
+                                   .dtype = TN_F16,
+                                   .kv_heads = 3,
+                                   .head_dim = 16};
+    mt_make_batch(&pages, &shape);
+    struct op_attention_attrs attrs = {9, 3, 16, 0, 1, 0.25f, 0, 0, TN_F16};
+    struct kn_bounds bounds = {8, length};
+    struct kn_call call = {.batch = &pages.batch, .rows = 1, .attrs = &attrs, .inputs = 3};
+    call.operand[1] = &pages.state;
+    CHECK_INT(kernel->units(&call), unsplit);
+    call.workspace_bytes = kernel->workspace_bytes(&attrs, &bounds);
+    call.workspace = mt_alloc(call.workspace_bytes, 0);
+    CHECK_INT(kernel->units(&call), split);
+    call.workspace_bytes = 64; /* too small: as without */
+    CHECK_INT(kernel->units(&call), unsplit);
+    mt_free_to(0);
+}
+
+TEST(attention_has_units_for_threads)
+{
+    seed_test(13);
+    for (int i = 0; i < kn_count(); i++) {
+        const struct kn_kernel *kernel = kn_at(i);
+        if (kernel->op != OP_ATTENTION || !kernel->workspace_bytes ||
+            kernel->cpu_class > hs_cpu_get()->best)
+            continue;
+        check_unit_counts(kernel, 256, 3, 3);
+        check_unit_counts(kernel, 257, 3, 6);
+        check_unit_counts(kernel, 4096, 3, 3 * 16);
+        check_unit_counts(kernel, 18000, 3, 3 * (1 + 3 * 16 + 7)); /* 71 leaves: groups 0..4 */
     }
 }
 

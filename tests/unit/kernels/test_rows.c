@@ -1,18 +1,19 @@
 /* Row codecs against vectors made by the gguf Python package (tests/golden/make_row_vectors.py),
  * panels against rows, and the activation quantizer's definition. */
 #include "base/bytes.h"
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "harness/test.h"
+#include "kernels/pack.h"
 #include "kernels/rows.h"
 
-static struct hs_file_map open_vectors(void)
+static char *read_vectors(size_t *size_bytes_out)
 {
-    char path[512];
-    struct hs_file_map map;
+    char path[512], *data = NULL;
     (void)snprintf(path, sizeof path, "%s/data/row_vectors.bin", test_data_dir());
-    CHECK_INT(hs_file_map(path, NULL, &map), HASTEN_OK);
-    return map;
+    CHECK_INT(hs_file_read(path, (size_t)1 << 20, NULL, &data, size_bytes_out), HASTEN_OK);
+    return data;
 }
 
 struct record {
@@ -62,8 +63,9 @@ static void check_record(const struct record *record)
 
 TEST(codecs_equal_gguf_package)
 {
-    struct hs_file_map map = open_vectors();
-    struct hs_cursor cursor = hs_cursor_over(map.data, map.size_bytes);
+    size_t size_bytes = 0;
+    char *vectors = read_vectors(&size_bytes);
+    struct hs_cursor cursor = hs_cursor_over(vectors, size_bytes);
     bool decoded[TN_DTYPE_COUNT] = {[TN_F32] = true};
     CHECK_INT(hs_cursor_u32(&cursor), 0x574f5248); /* "HROW" */
     uint32_t records = hs_cursor_u32(&cursor);
@@ -75,7 +77,7 @@ TEST(codecs_equal_gguf_package)
     CHECK_INT(hs_cursor_left(&cursor), 0);
     for (int i = 0; i < TN_DTYPE_COUNT; i++) /* every decodable type has a vector */
         CHECK_INT(kn_can_decode((enum tn_dtype)i), decoded[i]);
-    hs_file_unmap(&map);
+    hs_free(vectors);
 }
 
 static void check_panels(enum tn_dtype dtype, int64_t rows, int64_t cols)
@@ -125,6 +127,44 @@ TEST(panels_hold_the_rows)
     }
     CHECK_INT(packable, 16);
     CHECK(!kn_can_pack(TN_I32) && !kn_can_pack(TN_A8));
+}
+
+/* The packers of all machine classes write the same bytes, tails of rows and columns included. */
+static void check_packers(enum tn_dtype dtype, int64_t rows, int64_t cols)
+{
+    size_t file_bytes, packed_bytes, row_bytes;
+    CHECK(tn_row_bytes(dtype, cols, &row_bytes));
+    CHECK(tn_weight_bytes(dtype, TN_LAYOUT_ROWS, rows, cols, &file_bytes));
+    CHECK(tn_weight_bytes(dtype, TN_LAYOUT_PANEL32, rows, cols, &packed_bytes));
+    uint8_t *file = hs_alloc(file_bytes), *plain = hs_alloc(packed_bytes);
+    uint8_t *fast = hs_alloc(packed_bytes);
+    for (int64_t r = 0; r < rows; r++) {
+        const struct kn_random random = {9, (uint64_t)r, 0.5f};
+        CHECK(kn_random_row(dtype, &random, cols, file + (size_t)r * row_bytes));
+    }
+    memset(plain, 0x11, packed_bytes);
+    memset(fast, 0xee, packed_bytes);
+    const int64_t panels = (rows + 31) / 32;
+    kn_pack_plain(&(struct kn_packing){dtype, rows, cols, file, plain}, 0, panels);
+    kn_pack_avx2(&(struct kn_packing){dtype, rows, cols, file, fast}, 0, panels);
+    CHECK(memcmp(plain, fast, packed_bytes) == 0);
+    hs_free(file);
+    hs_free(plain);
+    hs_free(fast);
+}
+
+TEST(packers_agree)
+{
+    if (hs_cpu_get()->best < HS_CPU_CLASS_AVX2)
+        return;
+    for (int i = 0; i < TN_DTYPE_COUNT; i++) {
+        const enum tn_dtype dtype = (enum tn_dtype)i;
+        const int64_t block = tn_dtype_info(dtype)->block;
+        if (!kn_can_pack(dtype))
+            continue;
+        check_packers(dtype, 70, block == 1 ? 37 : 3 * block);
+        check_packers(dtype, 5, block == 1 ? 9 : block);
+    }
 }
 
 /* Random rows: the same for the same stream, other for others, finite, of the size asked for. */

@@ -20,6 +20,7 @@ struct fake_attrs {
 static _Atomic int executed[INSTRUCTIONS][UNITS_MAX];
 static _Atomic int out_of_order;
 static struct rt_run *run_to_cancel;
+static atomic_bool *flag_to_set;
 static int plan_units[INSTRUCTIONS];
 
 static int64_t fake_units(const struct kn_call *call)
@@ -43,6 +44,8 @@ static enum hasten_status fake_run(const struct kn_call *call, int64_t first, in
     }
     if (run_to_cancel && attrs->index == INSTRUCTIONS / 2)
         rt_run_cancel(run_to_cancel);
+    if (flag_to_set && attrs->index == INSTRUCTIONS / 2)
+        atomic_store(flag_to_set, true);
     return HASTEN_OK;
 }
 
@@ -85,7 +88,7 @@ static void open_fixture(struct fixture *f, int threads, uint64_t seed)
     }
     f->plan.instructions = f->instructions;
     f->plan.instruction_count = INSTRUCTIONS;
-    f->plan.limits = (struct pl_limits){8, 8};
+    f->plan.limits = (struct pl_limits){8, 8, 64};
     f->plan.scratch_bytes = 64;
     f->plan.arena_bytes = 4096;
     f->plan.logits = (struct pl_operand){PL_ARENA, 0};
@@ -183,6 +186,24 @@ TEST(cancel_stops_a_step)
     CHECK_INT(rt_run_step(f.run, f.batch, f.team, NULL, &logits), HASTEN_CANCELLED);
     run_to_cancel = NULL;
     CHECK_INT(atomic_load(&executed[INSTRUCTIONS - 1][0]), 0);
+    CHECK_INT(rt_run_step(f.run, f.batch, f.team, NULL, &logits), HASTEN_OK);
+    close_fixture(&f);
+}
+
+TEST(a_watched_flag_stops_a_step_and_stays_set)
+{
+    struct fixture f;
+    const float *logits;
+    atomic_bool flag = false;
+    open_fixture(&f, 2, 5);
+    clear_counts();
+    flag_to_set = &flag;
+    rt_run_watch(f.run, &flag);
+    CHECK_INT(rt_run_step(f.run, f.batch, f.team, NULL, &logits), HASTEN_CANCELLED);
+    CHECK_INT(atomic_load(&executed[INSTRUCTIONS - 1][0]), 0);
+    flag_to_set = NULL;
+    CHECK_INT(rt_run_step(f.run, f.batch, f.team, NULL, &logits), HASTEN_CANCELLED);
+    rt_run_watch(f.run, NULL);
     CHECK_INT(rt_run_step(f.run, f.batch, f.team, NULL, &logits), HASTEN_OK);
     close_fixture(&f);
 }

@@ -80,12 +80,12 @@ TEST(weight_sizes)
     CHECK_INT(tn_panel_bytes(TN_F16, 10), 640);
     CHECK_INT(tn_panel_bytes(TN_Q4_0, 32), 576);
     CHECK_INT(tn_panel_bytes(TN_MXFP4, 32), 640);
-    CHECK_INT(tn_panel_bytes(TN_Q5_1, 32), 1152);
-    CHECK_INT(tn_panel_bytes(TN_Q2_K, 256), 128 + 8 * 640);
-    CHECK_INT(tn_panel_bytes(TN_Q3_K, 256), 64 + 8 * 576);
+    CHECK_INT(tn_panel_bytes(TN_Q5_1, 32), 768);
+    CHECK_INT(tn_panel_bytes(TN_Q2_K, 256), 128 + 8 * 384);
+    CHECK_INT(tn_panel_bytes(TN_Q3_K, 256), 64 + 8 * 448);
     CHECK_INT(tn_panel_bytes(TN_Q4_K, 512), 2 * (128 + 8 * 576));
-    CHECK_INT(tn_panel_bytes(TN_Q5_K, 256), 128 + 8 * 1088);
-    CHECK_INT(tn_panel_bytes(TN_Q6_K, 256), 64 + 8 * 1088);
+    CHECK_INT(tn_panel_bytes(TN_Q5_K, 256), 128 + 8 * 704);
+    CHECK_INT(tn_panel_bytes(TN_Q6_K, 256), 64 + 8 * 832);
     CHECK_INT(tn_panel_bytes(TN_IQ4_XS, 256), 64 + 8 * 576);
     CHECK_INT(tn_panel_bytes(TN_Q6_K, 128), 0);
     CHECK_INT(tn_panel_bytes(TN_I32, 256), 0);
@@ -126,7 +126,14 @@ TEST(kv_layout)
     CHECK_INT(layout.head_dim_padded, 80);
     CHECK_INT(layout.k_bytes, 3 * 32 * 80 * 2);
     CHECK_INT(layout.layer_bytes, 2 * 3 * 32 * 80 * 2);
-    CHECK_INT(tn_kv_layout_init(TN_Q8_0, 3, 64, &error, &layout), HASTEN_INVALID_ARGUMENT);
+    CHECK_INT(tn_kv_layout_init(TN_BF16, 3, 72, &error, &layout), HASTEN_OK);
+    CHECK_INT(layout.head_bytes, 32 * 80 * 2);
+    CHECK_INT(layout.k_bytes, 3 * 32 * 80 * 2);
+    CHECK_INT(tn_kv_layout_init(TN_Q8_0, 3, 72, &error, &layout), HASTEN_OK);
+    CHECK_INT(layout.head_dim_padded, 96); /* whole blocks of 32: 34 bytes each */
+    CHECK_INT(layout.head_bytes, 32 * 3 * 34);
+    CHECK_INT(layout.layer_bytes, 2 * 3 * 32 * 3 * 34);
+    CHECK_INT(tn_kv_layout_init(TN_Q4_0, 3, 64, &error, &layout), HASTEN_INVALID_ARGUMENT);
     CHECK_INT(tn_kv_layout_init(TN_F32, 0, 64, &error, &layout), HASTEN_INVALID_ARGUMENT);
     CHECK_INT(tn_kv_layout_init(TN_F32, 1, 65537, &error, &layout), HASTEN_INVALID_ARGUMENT);
     CHECK_INT(tn_kv_layout_init(TN_F32, 65536, 65536, &error, &layout), HASTEN_OK);
