@@ -1,8 +1,8 @@
 /*
  * The catalog itself: reading it, looking names up, finding what a name or a path means.
  *
- * A catalog is constant once opened and may then be read by any thread. Paths are computed from the
- * environment at each call.
+ * A catalog is constant once opened, but for the memory of what ct_lookup gives, and may then be
+ * read by any thread. Paths are computed from the environment at each call.
  */
 #include "catalog/catalog.h"
 
@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "catalog/catalog_internal.h"
+#include "catalog/http_download.h"
 
 #define USER_CATALOG_BYTES_MOST ((size_t)1 << 20)
 
@@ -54,6 +55,8 @@ enum hasten_status ct_open(struct hs_error *error, struct ct_catalog **catalog_o
         catalog, "built-in catalog.ini", (const char *)ct_builtin_ini, ct_builtin_ini_bytes, error);
     if (status == HASTEN_OK)
         status = read_user_catalog(catalog, error);
+    if (status == HASTEN_OK)
+        status = ct_remote_find_all(catalog, error);
     if (status != HASTEN_OK) {
         ct_close(&catalog);
         return status;
@@ -70,6 +73,21 @@ void ct_close(struct ct_catalog **catalog)
     hs_free((*catalog)->models);
     hs_free(*catalog);
     *catalog = NULL;
+}
+
+struct ct_model *ct_model_new(struct ct_catalog *catalog)
+{
+    if (catalog->count == catalog->capacity) {
+        int capacity = catalog->capacity ? catalog->capacity * 2 : 16;
+        void *models = hs_realloc(catalog->models, (size_t)capacity, sizeof(*catalog->models));
+        if (!models)
+            return NULL;
+        catalog->models = models;
+        catalog->capacity = capacity;
+    }
+    struct ct_model *model = &catalog->models[catalog->count++];
+    *model = (struct ct_model){0};
+    return model;
 }
 
 int ct_count(const struct ct_catalog *catalog)
@@ -109,11 +127,23 @@ char *ct_path(const struct ct_model *model)
 bool ct_is_present(const struct ct_model *model)
 {
     struct stat info;
+    uint64_t size_bytes;
+    if (!model->sha256)
+        return ct_remote_size(model, &size_bytes);
     char *path = ct_path(model);
     bool present = path && stat(path, &info) == 0 && S_ISREG(info.st_mode) &&
                    (uint64_t)info.st_size == model->size_bytes;
     hs_free(path);
     return present;
+}
+
+static bool remove_files(const struct ct_model *model, const char *path, int *code_out)
+{
+    if (!model->sha256)
+        return ct_remote_remove(model, code_out);
+    bool removed = unlink(path) == 0;
+    *code_out = errno;
+    return ct_download_forget(path) || removed;
 }
 
 enum hasten_status ct_remove(const struct ct_model *model, struct hs_error *error)
@@ -122,9 +152,9 @@ enum hasten_status ct_remove(const struct ct_model *model, struct hs_error *erro
     if (!path)
         return ct_no_home(error);
     enum hasten_status status = HASTEN_OK;
-    if (unlink(path) != 0) {
+    int code = 0;
+    if (!remove_files(model, path, &code)) {
         char reason[128];
-        int code = errno;
         if (code == ENOENT || code == ENOTDIR)
             status = hs_fail(error, HASTEN_NOT_FOUND, NULL, "model '%s' is not in the cache",
                              model->name);
@@ -191,15 +221,27 @@ static enum hasten_status not_pulled(const struct ct_model *model, struct hs_err
     return hs_fail(error, HASTEN_NOT_FOUND, hint, "model '%s' is not in the cache", model->name);
 }
 
-enum hasten_status ct_resolve(const struct ct_catalog *catalog, const char *name, bool pull_missing,
-                              ct_progress_fn progress, void *context, struct hs_error *error,
-                              char **path_out)
+enum hasten_status ct_lookup(struct ct_catalog *catalog, const char *name, const struct ct_ask *ask,
+                             struct hs_error *error, const struct ct_model **model_out)
 {
-    if (is_path(name))
-        return resolve_path(name, error, path_out);
+    if (ct_is_remote(name))
+        return ct_remote_lookup(catalog, name, ask, error, model_out);
     const struct ct_model *model = ct_find(catalog, name);
     if (!model)
         return unknown_name(catalog, name, error);
+    *model_out = model;
+    return HASTEN_OK;
+}
+
+enum hasten_status ct_resolve(struct ct_catalog *catalog, const char *name, bool pull_missing,
+                              ct_progress_fn progress, void *context, struct hs_error *error,
+                              char **path_out)
+{
+    const struct ct_ask ask = {progress, context};
+    const struct ct_model *model = NULL;
+    if (!ct_is_remote(name) && is_path(name))
+        return resolve_path(name, error, path_out);
+    HS_TRY(ct_lookup(catalog, name, pull_missing ? &ask : NULL, error, &model));
     char *path = ct_path(model);
     if (!path)
         return ct_no_home(error);

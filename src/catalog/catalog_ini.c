@@ -96,7 +96,8 @@ static enum hasten_status check_part(struct ini *ini, struct hs_str part)
         return out_of_memory(ini);
     const struct ct_source_kind *kind = ct_source_kind_of(text, &rest);
     if (!kind)
-        return fail_line(ini, ini->line, "known are pypi: and file:", "unknown kind of source");
+        return fail_line(ini, ini->line,
+                         "known are pypi:, https:, hf: and file:", "unknown kind of source");
     reason = kind->check(rest);
     return reason ? wrong(ini, reason) : HASTEN_OK;
 }
@@ -220,15 +221,9 @@ static enum hasten_status place_for(struct ini *ini, int *index_out)
         }
     if (catalog->count == MODELS_MOST)
         return wrong(ini, "too many models");
-    if (catalog->count == catalog->capacity) {
-        int capacity = catalog->capacity ? catalog->capacity * 2 : 16;
-        void *models = hs_realloc(catalog->models, (size_t)capacity, sizeof(*catalog->models));
-        if (!models)
-            return out_of_memory(ini);
-        catalog->models = models;
-        catalog->capacity = capacity;
-    }
-    *index_out = catalog->count++;
+    if (!ct_model_new(catalog))
+        return out_of_memory(ini);
+    *index_out = catalog->count - 1;
     return HASTEN_OK;
 }
 

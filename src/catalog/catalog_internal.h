@@ -2,10 +2,11 @@
  * Private to the catalog room: the parsed catalog, the folders of the cache, a running pull, the
  * sink that every source writes to, and the table of source kinds.
  *
- * To add a source kind (https, hf:): write source_KIND.c with a check and a fetch function and add
- * its line to ct_source_kinds in catalog_pull.c. A fetch hands the file's bytes to the sink in
- * order, in pieces of any size, and knows nothing about sums, cache paths or renaming. It fetches
- * one part of a source; the parts of a file follow each other into one sink.
+ * To add a source kind: write source_KIND.c with a check and a fetch function and add its line to
+ * ct_source_kinds in catalog_pull.c. A fetch hands the file's bytes to the sink in order, in pieces
+ * of any size, and knows nothing about sums, cache paths or renaming. It fetches one part of a
+ * source; the parts of a file follow each other into one sink. A kind that can go on with a file
+ * where an earlier pull stopped has fetch_to instead and verifies itself.
  */
 #ifndef HASTEN_CATALOG_INTERNAL_H
 #define HASTEN_CATALOG_INTERNAL_H
@@ -23,6 +24,11 @@ struct ct_catalog {
     struct ct_model *models;
     int count, capacity;
 };
+
+/* ---- catalog.c ---- */
+
+/* A zeroed entry at the end of the catalog; NULL when out of memory. Moves the others. */
+struct ct_model *ct_model_new(struct ct_catalog *catalog);
 
 /* ---- catalog_ini.c ---- */
 
@@ -66,12 +72,16 @@ struct ct_pull {
     void *context;
     char *home;              /* the user's folder */
     char *folder;            /* temporary folder of this pull, exists while sources run */
+    const char *what;        /* for progress, NULL: "downloading" */
     int part_count;          /* of the source that is being fetched */
     uint64_t part_start;     /* bytes of the file that the parts before this one gave */
     sigset_t watched, saved; /* signals that cancel the pull; mask to restore */
 };
 
-/* Reports progress; false: stop (the caller cancelled, or SIGINT, SIGTERM or SIGHUP is pending). */
+/* Reports progress; false: stop (the caller cancelled, or SIGINT, SIGTERM or SIGHUP is pending).
+ * total 0: unknown. */
+bool ct_pull_progress(const struct ct_pull *pull, const char *what, uint64_t done, uint64_t total);
+/* The same with the size that the catalog says. */
 bool ct_pull_continues(const struct ct_pull *pull, const char *what, uint64_t done);
 enum hasten_status ct_cancelled(struct hs_error *error);
 
@@ -86,6 +96,10 @@ struct ct_source_kind {
     const char *(*check)(const char *text);
     enum hasten_status (*fetch)(const struct ct_pull *pull, const char *text, struct ct_sink *sink,
                                 struct hs_error *error);
+    /* Instead of fetch: makes the file `path` of the whole part ("name:text"), complete and
+     * verified as far as pull->model says, and resumable. */
+    enum hasten_status (*fetch_to)(const struct ct_pull *pull, const char *part, const char *path,
+                                   struct hs_error *error);
 };
 
 /* Kind of a part and the text after its colon; NULL when unknown. */
@@ -105,6 +119,26 @@ enum hasten_status ct_file_copy(const struct ct_pull *pull, const char *path, st
 const char *ct_pypi_check(const char *text);
 enum hasten_status ct_pypi_fetch(const struct ct_pull *pull, const char *text, struct ct_sink *sink,
                                  struct hs_error *error);
+
+const char *ct_https_check(const char *text);
+const char *ct_hf_check(const char *text);
+enum hasten_status ct_https_fetch(const struct ct_pull *pull, const char *part, const char *path,
+                                  struct hs_error *error);
+
+/* ---- catalog_remote.c: models outside the catalog files (sha256 NULL) ---- */
+
+/* Adds what lies in the cache. */
+HS_MUST_USE enum hasten_status ct_remote_find_all(struct ct_catalog *catalog,
+                                                  struct hs_error *error);
+HS_MUST_USE enum hasten_status ct_remote_lookup(struct ct_catalog *catalog, const char *name,
+                                                const struct ct_ask *ask, struct hs_error *error,
+                                                const struct ct_model **model_out);
+/* All parts are there: their bytes. */
+bool ct_remote_size(const struct ct_model *model, uint64_t *size_bytes_out);
+/* Fetches what is missing, with the lock held. */
+HS_MUST_USE enum hasten_status ct_remote_fetch(struct ct_pull *pull, struct hs_error *error);
+/* Removes all parts; false with errno's code (ENOENT: nothing was there). */
+bool ct_remote_remove(const struct ct_model *model, int *code_out);
 
 /* ---- catalog_process.c ---- */
 

@@ -20,10 +20,12 @@
 
 #include "base/file.h"
 #include "catalog/catalog_internal.h"
+#include "catalog/http_download.h"
 
 static const struct ct_source_kind ct_source_kinds[] = {
-    {"pypi", ct_pypi_check, ct_pypi_fetch},
-    {"file", ct_file_check, ct_file_fetch},
+    {"pypi", ct_pypi_check, ct_pypi_fetch, NULL},    {"file", ct_file_check, ct_file_fetch, NULL},
+    {"https", ct_https_check, NULL, ct_https_fetch}, {"http", ct_https_check, NULL, ct_https_fetch},
+    {"hf", ct_hf_check, NULL, ct_https_fetch},
 };
 
 const struct ct_source_kind *ct_source_kind_of(const char *part, const char **text_out)
@@ -95,13 +97,17 @@ static bool signal_pending(const struct ct_pull *pull)
     return false;
 }
 
-bool ct_pull_continues(const struct ct_pull *pull, const char *what, uint64_t done)
+bool ct_pull_progress(const struct ct_pull *pull, const char *what, uint64_t done, uint64_t total)
 {
-    uint64_t total = pull->model->size_bytes;
     if (signal_pending(pull))
         return false;
     return !pull->progress ||
-           pull->progress(pull->context, what, done < total ? done : total, total);
+           pull->progress(pull->context, what, total && done > total ? total : done, total);
+}
+
+bool ct_pull_continues(const struct ct_pull *pull, const char *what, uint64_t done)
+{
+    return ct_pull_progress(pull, what, done, pull->model->size_bytes);
 }
 
 /* ---- Sink ---- */
@@ -165,17 +171,35 @@ static enum hasten_status sink_finish(struct ct_sink *sink, struct hs_error *err
 
 /* ---- Sources ---- */
 
+/* A part of a kind that makes files, through the temporary folder. */
+static enum hasten_status fetch_through(const struct ct_pull *pull,
+                                        const struct ct_source_kind *kind, const char *source,
+                                        struct ct_sink *sink, struct hs_error *error)
+{
+    char *path = ct_text("%s/part", pull->folder);
+    enum hasten_status status =
+        path ? kind->fetch_to(pull, source, path, error) : out_of_memory(error);
+    if (status == HASTEN_OK)
+        status = ct_file_copy(pull, path, sink, error);
+    hs_free(path);
+    return status;
+}
+
 static enum hasten_status fetch_part(const struct ct_pull *pull, struct hs_str part,
                                      struct ct_sink *sink, struct hs_error *error)
 {
     const char *text;
+    enum hasten_status status;
     char *source = hs_strndup(part.data, part.size_bytes);
     if (!source)
         return out_of_memory(error);
     const struct ct_source_kind *kind = ct_source_kind_of(source, &text);
-    enum hasten_status status =
-        kind ? kind->fetch(pull, text, sink, error)
-             : hs_fail(error, HASTEN_UNSUPPORTED, NULL, "unknown kind of source");
+    if (!kind)
+        status = hs_fail(error, HASTEN_UNSUPPORTED, NULL, "unknown kind of source");
+    else if (kind->fetch_to)
+        status = fetch_through(pull, kind, source, sink, error);
+    else
+        status = kind->fetch(pull, text, sink, error);
     if (status != HASTEN_OK)
         (void)hs_error_at(error, "%s", source);
     hs_free(source);
@@ -197,8 +221,8 @@ static enum hasten_status fetch_parts(struct ct_pull *pull, const char *source,
     return HASTEN_OK;
 }
 
-static enum hasten_status try_source(struct ct_pull *pull, const char *source, const char *path,
-                                     struct hs_error *error)
+static enum hasten_status fetch_to_sink(struct ct_pull *pull, const char *source, const char *path,
+                                        struct hs_error *error)
 {
     struct ct_sink sink;
     enum hasten_status status = sink_open(&sink, pull, path, error);
@@ -207,6 +231,19 @@ static enum hasten_status try_source(struct ct_pull *pull, const char *source, c
     if (status == HASTEN_OK)
         status = sink_finish(&sink, error);
     sink_close(&sink);
+    return status;
+}
+
+static enum hasten_status try_source(struct ct_pull *pull, const char *source, const char *path,
+                                     struct hs_error *error)
+{
+    const char *text;
+    const struct ct_source_kind *kind = ct_source_kind_of(source, &text);
+    bool in_place = kind && kind->fetch_to && ct_count_parts(source) == 1;
+    pull->part_count = 1;
+    pull->part_start = 0;
+    enum hasten_status status = in_place ? kind->fetch_to(pull, source, path, error)
+                                         : fetch_to_sink(pull, source, path, error);
     if (status != HASTEN_OK)
         (void)hs_error_at(error, "%s", source);
     return status;
@@ -285,8 +322,8 @@ static enum hasten_status verify(const struct ct_pull *pull, const char *path,
                                  struct hs_error *error, bool *good_out)
 {
     struct ct_sink sink;
-    *good_out = false;
-    if (!ct_is_present(pull->model))
+    *good_out = ct_is_present(pull->model);
+    if (!*good_out || !pull->model->sha256) /* nothing to compare with: it came whole */
         return HASTEN_OK;
     enum hasten_status status = sink_open(&sink, pull, NULL, NULL);
     if (status == HASTEN_OK)
@@ -340,6 +377,8 @@ static enum hasten_status pull_locked(struct ct_pull *pull, const char *path,
     HS_TRY(verify(pull, path, error, &good));
     if (good) /* another pull was faster */
         return HASTEN_OK;
+    if (!pull->model->sha256)
+        return ct_remote_fetch(pull, error);
     HS_TRY(show_terms(pull, error));
     char *models = ct_text("%s/models", pull->home), *tmp = ct_text("%s/tmp", pull->home);
     char *parts = ct_text("%s.part-", pull->model->file_name);
@@ -349,6 +388,8 @@ static enum hasten_status pull_locked(struct ct_pull *pull, const char *path,
         ct_remove_tree(pull->folder);
         ct_remove_stale(tmp);
         status = try_sources(pull, path, error);
+        if (status == HASTEN_OK) /* another source's, unfinished */
+            (void)ct_download_forget(path);
         ct_remove_tree(pull->folder);
     } else {
         status = out_of_memory(error);
@@ -357,6 +398,19 @@ static enum hasten_status pull_locked(struct ct_pull *pull, const char *path,
     hs_free(tmp);
     hs_free(parts);
     return status;
+}
+
+/* The caller's. Paths with folders, which may be long, go by a sum. */
+static char *lock_path_of(const struct ct_pull *pull)
+{
+    const char *name = pull->model->file_name;
+    char sum[CT_SHA256_HEX + 1];
+    if (!strchr(name, '/'))
+        return ct_text("%s/tmp/%s.lock", pull->home, name);
+    struct ct_sha256 *sha = ct_sha256_new();
+    bool good = sha && ct_sha256_add(sha, name, strlen(name)) && ct_sha256_finish(sha, sum);
+    ct_sha256_free(sha);
+    return good ? ct_text("%s/tmp/%s.lock", pull->home, sum) : NULL;
 }
 
 static enum hasten_status pull_watched(struct ct_pull *pull, const char *path,
@@ -368,7 +422,7 @@ static enum hasten_status pull_watched(struct ct_pull *pull, const char *path,
     if (good) /* also in a cache that cannot be written */
         return HASTEN_OK;
     HS_TRY(make_folders(pull, error));
-    char *lock_path = ct_text("%s/tmp/%s.lock", pull->home, pull->model->file_name);
+    char *lock_path = lock_path_of(pull);
     enum hasten_status status =
         lock_path ? take_lock(pull, lock_path, error, &lock) : out_of_memory(error);
     if (status == HASTEN_OK)

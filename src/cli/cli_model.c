@@ -67,8 +67,8 @@ void cli_progress_end(struct cli_progress *progress)
 
 /* --- finding --- */
 
-static enum hasten_status resolve(struct cli *cli, const struct ct_catalog *catalog,
-                                  const char *name, const char **path_out)
+static enum hasten_status resolve(struct cli *cli, struct ct_catalog *catalog, const char *name,
+                                  const char **path_out)
 {
     struct cli_progress progress = {.cli = cli};
     char *path = NULL;

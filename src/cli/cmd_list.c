@@ -2,15 +2,19 @@
 #include "cli/cli.h"
 
 struct list_options {
-    bool json;
+    bool json, names;
 };
 
 const struct hs_option cli_list_options[] = {
+    {"names", 0, HS_OPTION_FLAG, offsetof(struct list_options, names), NULL, NULL, 0, 0,
+     "print the names only, one a line"},
     CLI_JSON_OPTION(struct list_options, json),
     {0},
 };
 
-const char cli_list_notes[] = "The default model is marked with a star.\n";
+const char cli_list_notes[] =
+    "The default model is marked with a star. Models that were fetched from servers come\n"
+    "after those of the catalog.\n";
 
 static json_t *json_model(const struct ct_model *model)
 {
@@ -45,6 +49,8 @@ enum hasten_status cli_list(struct cli *cli, int argc, char *const argv[])
     for (int i = 0; i < ct_count(catalog); i++) {
         if (options.json)
             json_array_append_new(models, json_model(ct_at(catalog, i)));
+        else if (options.names)
+            cli_print("%s\n", ct_at(catalog, i)->name);
         else
             print_model(ct_at(catalog, i));
     }

@@ -1,5 +1,4 @@
 /* hasten rm: fetched models out of the cache. Never touches a path outside it. */
-#include "cli/catalog_names.h"
 #include "cli/cli.h"
 
 const struct hs_option cli_rm_options[] = {{0}};
@@ -16,7 +15,7 @@ enum hasten_status cli_rm(struct cli *cli, int argc, char *const argv[])
     enum hasten_status status = HASTEN_OK;
     for (int i = 0; i < arguments.count && status == HASTEN_OK; i++) {
         const struct ct_model *model = NULL;
-        status = catalog_find(cli, catalog, arguments.items[i], &model);
+        status = ct_lookup(catalog, arguments.items[i], NULL, &cli->error, &model);
         if (status == HASTEN_OK)
             status = ct_remove(model, &cli->error);
     }
