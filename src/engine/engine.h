@@ -6,11 +6,16 @@
  * single tokens). The result of a sequence depends on the model, its numerics recipe and its own
  * tokens only: same bits alone or in any batch, chunking, thread count or page order.
  *
- * Threads: one model serves one call at a time, except en_cancel, which any thread or signal
- * handler may call.
+ * Threads: several threads may use one model, each with sequences of its own; their steps take
+ * turns. en_generate and en_read are made for that. The logits that en_step and en_feed point to
+ * are gone with the next step of any thread: they, and what is built on them (perplexity,
+ * benchmark), are for a model that one thread uses. Any thread or signal handler may call
+ * en_cancel. Models with the same number of threads share one team.
  */
 #ifndef HASTEN_ENGINE_ENGINE_H
 #define HASTEN_ENGINE_ENGINE_H
+
+#include <stdatomic.h>
 
 #include "base/cpu.h"
 #include "base/team.h"
@@ -24,16 +29,20 @@
 #include "text/tokenizer.h"
 
 struct en_options {
-    enum tn_dtype kv_dtype;  /* TN_F16 (default) or TN_F32 */
+    enum tn_dtype kv_dtype;  /* TN_F16 (default), TN_F32, TN_BF16, TN_Q8_0 */
     int threads;             /* 0: all usable CPUs */
     int64_t context;         /* positions a sequence may have; 0: min(trained context, 4096) */
-    int64_t cache_positions; /* positions over all sequences; 0: one sequence's context */
+    int64_t cache_positions; /* positions over all sequences; 0: cache_contexts * context */
+    int32_t cache_contexts;  /* 0: 1 */
     int32_t step_tokens;     /* bound of tokens per step (T); 0: 512 */
     int32_t wanted_rows;     /* bound of rows with logits per step (R); 0: 64 */
     int32_t sequences;       /* bound of sequences per step; 0: 16 */
     enum hs_cpu_class cpu_class_max; /* cap; HS_CPU_CLASS_COUNT: what the CPU has */
     const char *const *disabled_passes;
     int disabled_pass_count;
+    /* Full pages of computed tokens stay and new requests of a service start on them. Costs nothing
+     * but memory that would be free: they are given up when pages run out. */
+    bool keep_prefixes;
     uint64_t page_shuffle_seed; /* tests: pages in random order */
     bool without_plan;          /* stop after building the canonical graph (inspect, ir) */
     struct md_options build;    /* kv_dtype is taken from above; planted faults for tests */
@@ -72,9 +81,41 @@ const char *en_recipe(const struct en_model *model);
 /* Counts since the model was opened; read with ob_counter_get from any thread. */
 const struct ob_counters *en_counters(const struct en_model *model);
 
+/* Ids of a prompt (appended): special tokens written in the text count; the begin token comes once,
+ * where the model wants one, whether the text (of a template) begins with it or not; no end token,
+ * which would end the text before the answer. Fails with the reason when there is no tokenizer. */
+HS_MUST_USE enum hasten_status en_prompt_ids(const struct en_model *model, struct hs_str text,
+                                             struct hs_error *error, struct tx_ids *ids);
+/* Appends the conversation as the model's template writes it, up to where the next answer begins;
+ * templates see the local time. Fails with the reason when there is no usable template. */
+HS_MUST_USE enum hasten_status en_chat_render(const struct en_model *model,
+                                              const struct tx_message *messages, int32_t count,
+                                              struct hs_error *error, struct hs_buffer *text);
+
 /* A sequence of this model; at most en_context positions. */
 HS_MUST_USE enum hasten_status en_sequence_open(struct en_model *model, struct hs_error *error,
                                                 struct rt_sequence **sequence_out);
+
+/* Gives its pages back; for models that several threads use (else rt_sequence_close will do). */
+void en_sequence_close(struct en_model *model, struct rt_sequence **sequence);
+/* rt_sequence_rewind, while other threads may use the model. */
+HS_MUST_USE enum hasten_status en_sequence_rewind(struct en_model *model,
+                                                  struct rt_sequence *sequence, int64_t length,
+                                                  struct hs_error *error);
+
+/* Makes a sequence hold no more than the beginning that it shares with tokens, so that only the
+ * rest must be computed; at least the last of tokens is left to feed. Goes back to 0 where a
+ * sliding window cannot go back so far. *kept_out: positions that are left. */
+struct en_prefix {
+    struct rt_sequence *sequence;
+    const int32_t *held; /* [held_count] tokens that it holds, at least as many as its length */
+    int64_t held_count;
+    const int32_t *tokens; /* [count] all that it shall hold */
+    int64_t count;
+};
+HS_MUST_USE enum hasten_status en_keep_prefix(struct en_model *model,
+                                              const struct en_prefix *prefix,
+                                              struct hs_error *error, int64_t *kept_out);
 
 struct en_item { /* one sequence's share of a step */
     struct rt_sequence *sequence;
@@ -91,7 +132,13 @@ HS_MUST_USE enum hasten_status en_step(struct en_model *model, const struct en_i
 HS_MUST_USE enum hasten_status en_feed(struct en_model *model, struct rt_sequence *sequence,
                                        const int32_t *tokens, int64_t count, int32_t chunk,
                                        struct hs_error *error, const float **logits_out);
-/* Stops the running step or generation (CANCELLED / finish reason "cancel") soon. */
+/* The same with a copy of the last token's logits, f32[vocab] (NULL: not wanted), made before any
+ * other thread's step. CANCELLED soon after *cancel (NULL: none) becomes true. */
+HS_MUST_USE enum hasten_status en_read(struct en_model *model, struct rt_sequence *sequence,
+                                       const int32_t *tokens, int64_t count,
+                                       const atomic_bool *cancel, struct hs_error *error,
+                                       float *logits_out);
+/* Stops all running steps and generations (CANCELLED / finish reason "cancel") soon. */
 void en_cancel(struct en_model *model);
 
 /* Generation. */
@@ -118,6 +165,9 @@ struct en_generate_options {
     void (*on_logprobs)(void *context, const struct tx_logprobs *logprobs);
     int32_t logprobs_top;
     void *context;
+    /* Once true, this generation ends soon, also in the middle of a step, with finish reason
+     * "cancel"; others go on. Any thread may set it. NULL: none. */
+    const atomic_bool *cancel;
 };
 
 struct en_generated {
@@ -131,7 +181,8 @@ struct en_generated {
 
 /* Feeds prompt (at least one token) and samples until an end token, a stop string, max_tokens, the
  * end of the context or a cancel. The sequence keeps everything but the last sampled token, so a
- * chat goes on by feeding what follows. Steady state allocates nothing. */
+ * chat goes on by feeding what follows. Steady state allocates nothing. Callbacks run on the
+ * calling thread while other threads may step; they must not use this sequence. */
 HS_MUST_USE enum hasten_status en_generate(struct en_model *model, struct rt_sequence *sequence,
                                            const int32_t *prompt, int64_t prompt_count,
                                            const struct en_generate_options *options,
@@ -158,8 +209,8 @@ HS_MUST_USE enum hasten_status en_perplexity(struct en_model *model, struct hs_s
                                              struct en_perplexity *result_out);
 
 /* Writes the F32 form of a model file: every tensor dequantized, metadata copied. The file appears
- * under path_out only when complete. */
+ * under path_out only when complete; CANCELLED soon after *cancel (NULL: none) becomes true. */
 HS_MUST_USE enum hasten_status en_convert_f32(const char *path_in, const char *path_out,
-                                              struct hs_error *error);
+                                              const atomic_bool *cancel, struct hs_error *error);
 
 #endif

@@ -7,12 +7,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/rows.h"
 #include "passes/pass.h"
 
 enum { CONTEXT_DEFAULT = 4096, STEP_TOKENS = 512, WANTED_ROWS = 64, SEQUENCES = 16 };
+enum { THREADS_MAX = 256 };
 
 struct en_options en_options_default(void)
 {
@@ -58,26 +61,26 @@ static enum hasten_status open_text(struct en_model *model, struct hs_error *err
     /* A template we cannot read only disables chat: the reason is kept for whoever asks. */
     struct hs_str source = md_chat_template(model->file);
     if (source.size_bytes > 0)
-        (void)!tx_template_parse(source, &model->template_error, &model->chat_template);
-    return HASTEN_OK;
+        status = tx_template_parse(source, &model->template_error, &model->chat_template);
+    if (status == HASTEN_OUT_OF_MEMORY && error)
+        *error = model->template_error;
+    return status == HASTEN_OUT_OF_MEMORY ? status : HASTEN_OK;
 }
 
 static const void *find_tensor(void *context, const char *name, size_t *size_bytes_out)
 {
     const struct en_model *model = context;
     const struct gguf_tensor *tensor = gguf_find_tensor(model->file, name);
-    if (!tensor)
-        return NULL;
-    *size_bytes_out = tensor->size_bytes;
-    return tensor->data;
+    if (tensor)
+        *size_bytes_out = tensor->size_bytes;
+    return tensor;
 }
 
-static void drop_tensor(void *context, const char *name)
+static enum hasten_status read_tensor(void *context, const void *tensor, size_t first, void *target,
+                                      size_t size_bytes, struct hs_error *error)
 {
     const struct en_model *model = context;
-    const struct gguf_tensor *tensor = gguf_find_tensor(model->file, name);
-    if (tensor)
-        gguf_drop_tensor(model->file, tensor);
+    return gguf_read(model->file, tensor, first, target, size_bytes, error);
 }
 
 static enum hasten_status lower_and_plan(struct en_model *model, const struct en_options *options,
@@ -85,22 +88,44 @@ static enum hasten_status lower_and_plan(struct en_model *model, const struct en
 {
     struct ps_target target = {has_kernel, can_pack, model};
     struct ps_options passes = {options->disabled_passes, options->disabled_pass_count};
-    struct pl_limits limits = {options->step_tokens, options->wanted_rows};
+    struct pl_limits limits = {options->step_tokens, options->wanted_rows, model->context};
     HS_TRY(ps_lower(model->canonical, &target, &passes, error, &model->lowered));
     return pl_build(model->lowered, model->cpu_class, &limits, error, &model->plan);
+}
+
+static int64_t default_positions(const struct en_model *model, const struct en_options *options)
+{
+    int64_t most = INT32_MAX / 2; /* of a cache; a larger context fails there */
+    int64_t contexts = options->cache_contexts > 1 ? options->cache_contexts : 1;
+    if (model->context >= most / contexts)
+        return model->context > most ? model->context : most;
+    return model->context * contexts;
+}
+
+/* Prompts come from strangers: where their prefixes are hashed to is not for them to know. */
+static uint64_t secret_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed = hs_clock_ns();
+    return seed;
 }
 
 static enum hasten_status open_runtime(struct en_model *model, const struct en_options *options,
                                        struct hs_error *error)
 {
-    struct rt_source source = {find_tensor, drop_tensor, model};
-    HS_TRY(hs_team_open(model->threads, error, &model->team));
+    struct rt_source source = {find_tensor, read_tensor, model};
+    HS_TRY(rt_team_share(model->threads, error, &model->team));
     HS_TRY(rt_store_open(&source, error, &model->store));
-    HS_TRY(rt_store_prepare(model->store, model->plan, model->team, error));
+    HS_TRY(rt_store_prepare(model->store, model->plan, rt_team_members(model->team), error));
+    gguf_release(model->file); /* all that is needed of it is in memory now */
 
     struct rt_cache_options cache = {
-        .positions = options->cache_positions ? options->cache_positions : model->context,
+        .positions =
+            options->cache_positions ? options->cache_positions : default_positions(model, options),
         .shuffle_seed = options->page_shuffle_seed,
+        .keep_prefixes = options->keep_prefixes,
+        .hash_seed = secret_seed(),
     };
     HS_TRY(rt_cache_open(model->plan, &cache, error, &model->cache));
     struct rt_batch_limits batch = {
@@ -123,15 +148,18 @@ static enum hasten_status check_options(struct en_model *model, struct en_option
 {
     const struct hs_cpu *cpu = hs_cpu_get();
     model->cpu_class = options->cpu_class_max < cpu->chosen ? options->cpu_class_max : cpu->chosen;
-    model->threads = options->threads > 0 ? options->threads : cpu->logical_cpus;
+    model->threads = options->threads > 0              ? options->threads
+                     : cpu->logical_cpus < THREADS_MAX ? cpu->logical_cpus
+                                                       : THREADS_MAX;
     options->step_tokens = options->step_tokens > 0 ? options->step_tokens : STEP_TOKENS;
     options->wanted_rows = options->wanted_rows > 0 ? options->wanted_rows : WANTED_ROWS;
     options->sequences = options->sequences > 0 ? options->sequences : SEQUENCES;
-    if (options->kv_dtype != TN_F16 && options->kv_dtype != TN_F32)
-        return hs_fail(error, HASTEN_UNSUPPORTED, "use f16 or f32",
+    model->sequences_max = options->sequences;
+    if (!tn_kv_dtype_valid((int32_t)options->kv_dtype))
+        return hs_fail(error, HASTEN_UNSUPPORTED, "use f32, f16, bf16 or q8_0",
                        "KV pages of type %s are not supported",
                        tn_dtype_info(options->kv_dtype)->name);
-    if (model->threads > 256)
+    if (model->threads > THREADS_MAX)
         return hs_fail(error, HASTEN_INVALID_ARGUMENT, "use at most 256", "%d threads are too many",
                        model->threads);
     return HASTEN_OK;
@@ -183,7 +211,7 @@ void en_close(struct en_model **model_in)
     rt_batch_close(&model->batch);
     rt_cache_close(&model->cache);
     rt_store_close(&model->store);
-    hs_team_close(&model->team);
+    rt_team_release(&model->team);
     pl_free(&model->plan);
     ir_graph_free(&model->lowered);
     ir_graph_free(&model->canonical);

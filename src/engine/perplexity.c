@@ -27,9 +27,11 @@ static double log_sum_exp(const float *logits, int64_t count)
 
 static enum hasten_status score_row(struct en_model *model,
                                     const struct en_perplexity_options *options, int32_t target,
-                                    const float *logits, struct score *score)
+                                    const float *logits, struct hs_error *error,
+                                    struct score *score)
 {
     int64_t vocab = model->facts.vocab;
+    HS_TRY(en_check_logits(model, logits, error));
     double nll = log_sum_exp(logits, vocab) - (double)logits[target];
     score->sum += nll;
     score->sum_squares += nll * nll;
@@ -57,7 +59,7 @@ static enum hasten_status score_window(struct en_model *model, struct rt_sequenc
         HS_TRY(en_step(model, &item, 1, error, &logits));
         for (int64_t i = 0; i < n; i++)
             HS_TRY(score_row(model, options, tokens[at + i + 1], logits + i * model->facts.vocab,
-                             score));
+                             error, score));
     }
     return HASTEN_OK;
 }
