@@ -4,6 +4,8 @@
 #   make run        build, fetch the default model, chat in a terminal
 #   make run PROMPT="..."   answer once and exit; stdout holds only the answer (make -s)
 #   make test       build and run everything a fresh machine can
+#   make install    program, libraries, headers into PREFIX (/usr/local), under DESTDIR if given
+#   make wheel      Python package into build/wheel
 #   make fuzz       fuzz every parser for 60 s (SECONDS_EACH=N)
 #   make bench      build the benchmarks; see bench/README.md
 #   make format     clang-format the sources
@@ -12,10 +14,12 @@
 # Missing Debian packages (tools/debian-packages.txt) are installed first, with sudo when not root.
 
 MODEL  ?= smollm2-135m
+PREFIX ?= /usr/local
+PYTHON ?= /usr/bin/python3
 HASTEN := build/release/hasten
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all build deps run test fuzz bench format clean
+.PHONY: all build deps run test install wheel fuzz bench format clean
 
 all: build
 
@@ -26,7 +30,8 @@ build: deps
 	@mkdir -p build
 	@test -f build/release/build.ninja || cmake --preset release >build/configure.log 2>&1 || \
 	    { cat build/configure.log >&2; rm -f build/release/build.ninja; exit 1; }
-	@cmake --build build/release -- --quiet >&2
+	@# ninja says that it has nothing to do even when asked to be quiet
+	@bash -o pipefail -c "cmake --build build/release -- --quiet | sed '/^ninja: no work to do\.$$/d' >&2"
 
 run: build
 	@$(HASTEN) run $(if $(PROMPT),-p "$$PROMPT") $(MODEL) $(ARGS)
@@ -34,6 +39,13 @@ run: export PROMPT := $(PROMPT)
 
 test: build
 	@cd build/release && ctest --output-on-failure -j2 $(CTEST_ARGS)
+
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
+wheel: build
+	@HASTEN_LIBRARY="$(CURDIR)/build/release/libhasten.so" $(PYTHON) -m pip wheel -q --no-deps \
+	    --no-build-isolation --disable-pip-version-check -w build/wheel ./python && ls build/wheel/*.whl
 
 fuzz: deps
 	@tools/install-deps tools/debian-packages-ci.txt && tools/fuzz $(SECONDS_EACH)
@@ -45,4 +57,4 @@ format:
 	clang-format -i $(SOURCES)
 
 clean:
-	rm -rf build
+	rm -rf build python/build python/*.egg-info

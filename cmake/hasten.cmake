@@ -1,4 +1,5 @@
-# Functions the build is written in: hasten_room, hasten_library, hasten_program, hasten_test.
+# Functions the build is written in: hasten_room, hasten_library, hasten_program, hasten_test
+# (hasten_products: products.cmake).
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -19,11 +20,17 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(libcurl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit)
 
+# One set of objects for the program, libhasten.a and libhasten.so.
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+configure_file(include/hasten/version.h.in include/hasten/version.h @ONLY)
+
 add_library(hasten_flags INTERFACE)
-target_include_directories(hasten_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_include_directories(hasten_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include
+    ${CMAKE_BINARY_DIR}/include)
 target_compile_definitions(hasten_flags INTERFACE _GNU_SOURCE)
 # -ffp-contract=off: clang fuses a*b+c even with -std=c11, and a fused product changes bits;
 # multiply-adds are fused only where the source says so (fmaf, intrinsics).
@@ -66,11 +73,18 @@ function(hasten_room name)
     endforeach()
 endfunction()
 
-# hasten_library(ROOM TARGETS...): outside libraries a room links.
+# hasten_library(ROOM TARGETS...): outside libraries a room links, as PkgConfig:: targets; libhasten
+# links them too, and hasten.pc names them for who links libhasten.a.
 function(hasten_library room)
-    if(TARGET hasten_${room})
-        target_link_libraries(hasten_${room} PUBLIC ${ARGN})
+    if(NOT TARGET hasten_${room})
+        return()
     endif()
+    target_link_libraries(hasten_${room} PUBLIC ${ARGN})
+    foreach(library ${ARGN})
+        string(REPLACE "PkgConfig::" "" prefix ${library})
+        set_property(GLOBAL APPEND PROPERTY HASTEN_LIBRARIES ${library})
+        set_property(GLOBAL APPEND PROPERTY HASTEN_PC_LIBRARIES ${${prefix}_LIBRARIES})
+    endforeach()
 endfunction()
 
 # hasten_embed(ROOM FILE SYMBOL): the bytes of FILE, plus a final 0, become `const unsigned char

@@ -1,47 +1,19 @@
 /*
- * Status codes and the error record.
+ * Status codes and the error record: what the rooms add to the public description.
  *
- * Every function that can fail returns enum hasten_status; outputs come last as *_out and stay
- * untouched on failure. The code says what kind of failure it was; the detail (message, hint,
- * place) goes into an error record that the caller owns and passes down. A NULL record is allowed
- * everywhere: only the detail is lost. The library never prints, exits or aborts.
- *
- * Text rules: the message is one factual line without final period ("tensor 'x' ends at byte 12,
- * file has 10"); the hint says what to do ("download the file again"); the place says where
- * ("model.gguf, tensor table"). Thread safety: a record belongs to one thread at a time.
+ * Codes, record and their rules stand in <hasten/status.h>, the only public header that rooms below
+ * api may include. Here are the functions that fill a record.
  */
 #ifndef HASTEN_BASE_STATUS_H
 #define HASTEN_BASE_STATUS_H
 
+#include <hasten/status.h>
 #include <stddef.h>
 
-/* code, text name, process exit code (0 success, 1 failed, 2 wrong usage) */
-#define HASTEN_STATUS_TABLE(X)                                                                     \
-    X(HASTEN_OK, "ok", 0)                                                                          \
-    X(HASTEN_INVALID_ARGUMENT, "invalid_argument", 2)                                              \
-    X(HASTEN_NOT_FOUND, "not_found", 1)                                                            \
-    X(HASTEN_UNSUPPORTED, "unsupported", 1)                                                        \
-    X(HASTEN_CORRUPT_INPUT, "corrupt_input", 1)                                                    \
-    X(HASTEN_OUT_OF_MEMORY, "out_of_memory", 1)                                                    \
-    X(HASTEN_IO, "io", 1)                                                                          \
-    X(HASTEN_LIMIT, "limit", 1)                                                                    \
-    X(HASTEN_AGAIN, "again", 1)                                                                    \
-    X(HASTEN_CANCELLED, "cancelled", 1)                                                            \
-    X(HASTEN_TIMEOUT, "timeout", 1)                                                                \
-    X(HASTEN_INTERNAL, "internal", 1)
+#define HS_MUST_USE HASTEN_MUST_USE
 
-#define HASTEN_STATUS_ENUM(code, name, exit_code) code,
-enum hasten_status { HASTEN_STATUS_TABLE(HASTEN_STATUS_ENUM) HASTEN_STATUS_COUNT };
-#undef HASTEN_STATUS_ENUM
-
-#define HS_MUST_USE __attribute__((warn_unused_result))
-
-struct hs_error {
-    enum hasten_status status;
-    char message[320];
-    char hint[256];
-    char place[256];
-};
+/* Between rooms the public record goes by the short name: the same type, never a copy. */
+#define hs_error hasten_error
 
 /* Name of a status code ("corrupt_input"); "unknown" for a value outside the table. */
 const char *hs_status_name(enum hasten_status status);
