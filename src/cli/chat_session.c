@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum hasten_status chat_session_open(struct en_model *model, struct hs_error *error,
                                      struct chat_session *session_out)
@@ -60,68 +59,15 @@ void chat_session_truncate(struct chat_session *session, int32_t count)
 
 /* --- prompts --- */
 
-/* Appends the bytes of a special token that may not exist (-1). */
-static void append_piece(const struct tx_tokenizer *tokenizer, int32_t id, struct hs_buffer *out)
-{
-    hs_buffer_append(out, "", 0); /* data is set from now on */
-    if (id >= 0)
-        tx_decode_token(tokenizer, id, true, out);
-}
-
-static struct hs_str view(const struct hs_buffer *buffer)
-{
-    return (struct hs_str){buffer->data ? buffer->data : "", buffer->size_bytes};
-}
-
-static bool starts_with(struct hs_str text, struct hs_str start)
-{
-    return start.size_bytes > 0 && text.size_bytes >= start.size_bytes &&
-           memcmp(text.data, start.data, start.size_bytes) == 0;
-}
-
-enum hasten_status chat_plain_ids(struct en_model *model, struct hs_str text,
-                                  struct hs_error *error, struct tx_ids *ids)
-{
-    const struct tx_tokenizer *tokenizer = en_tokenizer(model);
-    const struct tx_vocab *vocab = tx_tokenizer_vocab(tokenizer);
-    struct tx_encode_options encode = {.add_special = false, .parse_special = true};
-    struct hs_buffer bos = {0};
-    append_piece(tokenizer, vocab->bos, &bos);
-    /* Templates write BOS themselves; once is enough. EOS would end the text before the answer. */
-    bool wants_bos = vocab->add_bos && vocab->bos >= 0 && !starts_with(text, view(&bos));
-    bool failed = bos.failed || (wants_bos && tx_ids_push(ids, vocab->bos) != HASTEN_OK);
-    hs_buffer_free(&bos);
-    if (failed)
-        return no_memory(error);
-    return tx_encode(tokenizer, text, encode, error, ids);
-}
-
 enum hasten_status chat_session_ids(const struct chat_session *session, struct hs_error *error,
                                     struct tx_ids *ids)
 {
-    const struct tx_tokenizer *tokenizer = en_tokenizer(session->model);
-    const struct tx_vocab *vocab = tx_tokenizer_vocab(tokenizer);
-    struct hs_buffer bos = {0}, eos = {0}, text = {0};
-    append_piece(tokenizer, vocab->bos, &bos);
-    append_piece(tokenizer, vocab->eos, &eos);
-    time_t seconds = time(NULL);
-    struct tm now; /* what templates that name the date go by */
-    struct tx_template_input input = {
-        .messages = session->messages,
-        .message_count = session->message_count,
-        .add_generation_prompt = true,
-        .bos_token = view(&bos),
-        .eos_token = view(&eos),
-        .now = localtime_r(&seconds, &now),
-    };
+    struct hs_buffer text = {0};
     enum hasten_status status =
-        tx_template_render(en_chat_template(session->model), &input, error, &text);
-    if (status == HASTEN_OK && (bos.failed || eos.failed || text.failed))
-        status = no_memory(error);
+        en_chat_render(session->model, session->messages, session->message_count, error, &text);
     if (status == HASTEN_OK)
-        status = chat_plain_ids(session->model, view(&text), error, ids);
-    hs_buffer_free(&bos);
-    hs_buffer_free(&eos);
+        status =
+            en_prompt_ids(session->model, (struct hs_str){text.data, text.size_bytes}, error, ids);
     hs_buffer_free(&text);
     return status;
 }
@@ -175,20 +121,13 @@ static enum hasten_status check_fits(const struct chat_session *session, const s
 static enum hasten_status keep_common_prefix(struct chat_session *session, const struct tx_ids *ids,
                                              struct hs_error *error, int64_t *kept_out)
 {
-    int64_t held = rt_sequence_length(session->sequence), kept = 0;
-    if (held > session->fed.count)
-        held = session->fed.count;
-    while (kept < held && kept < ids->count - 1 && session->fed.ids[kept] == ids->ids[kept])
-        kept++;
-    if (rt_sequence_rewind(session->sequence, kept, NULL) != HASTEN_OK) {
-        kept = 0; /* a sliding window cannot go back that far: start over */
-        HS_TRY(rt_sequence_rewind(session->sequence, 0, error));
-    }
-    session->fed.count = (int32_t)kept;
-    for (int64_t i = kept; i < ids->count; i++)
+    struct en_prefix prefix = {session->sequence, session->fed.ids, session->fed.count, ids->ids,
+                               ids->count};
+    HS_TRY(en_keep_prefix(session->model, &prefix, error, kept_out));
+    session->fed.count = (int32_t)*kept_out;
+    for (int64_t i = *kept_out; i < ids->count; i++)
         if (tx_ids_push(&session->fed, ids->ids[i]) != HASTEN_OK)
             return no_memory(error);
-    *kept_out = kept;
     return HASTEN_OK;
 }
 

@@ -34,10 +34,6 @@ void chat_session_truncate(struct chat_session *session, int32_t count);
 /* Ids of the conversation with the start of an answer, appended to ids. */
 HS_MUST_USE enum hasten_status chat_session_ids(const struct chat_session *session,
                                                 struct hs_error *error, struct tx_ids *ids);
-/* Ids of a plain text: BOS where the model wants it, special tokens in the text are parsed. */
-HS_MUST_USE enum hasten_status chat_plain_ids(struct en_model *model, struct hs_str text,
-                                              struct hs_error *error, struct tx_ids *ids);
-
 /* Generates after the prompt `ids`, of which only what differs from the sequence is computed.
  * LIMIT when they do not fit the context. result_out->prompt_tokens counts all of ids;
  * *computed_out those that were fed now. */

@@ -9,14 +9,13 @@
 #ifndef HASTEN_CLI_CLI_H
 #define HASTEN_CLI_CLI_H
 
+#include <hasten/version.h>
 #include <jansson.h>
 
 #include "base/options.h"
 #include "catalog/catalog.h"
 #include "cli/command_table.h"
 #include "engine/engine.h"
-
-#define HASTEN_VERSION "0.1.0" /* that of CMakeLists.txt; tests/e2e compares */
 
 struct cli_command;
 
@@ -33,6 +32,9 @@ struct cli_command {
     const struct hs_option *options;
     enum hasten_status (*run)(struct cli *cli, int argc, char *const argv[]);
 };
+
+extern const struct cli_command cli_commands[]; /* main.c, in the order of the table */
+extern const int cli_command_count;
 
 #define CLI_DECLARE(name, arguments, help, function)                                               \
     enum hasten_status function(struct cli *cli, int argc, char *const argv[]);                    \
@@ -78,8 +80,8 @@ struct cli_model_options {
     {"threads", 't', HS_OPTION_INT, offsetof(type, member.threads), "N", NULL, 1, 256,             \
      "threads that compute (default: all CPUs this process may use)"}
 #define CLI_KV_OPTION(type, member)                                                                \
-    {"kv-type", 0, HS_OPTION_CHOICE, offsetof(type, member.kv_type), "TYPE", "f16|f32", 0, 0,      \
-     "element type of the KV cache (default: f16)"}
+    {"kv-type", 0, HS_OPTION_CHOICE, offsetof(type, member.kv_type), "TYPE", "f32|f16|bf16|q8_0",  \
+     0, 0, "element type of the KV cache (default: f16)"}
 #define CLI_CPU_OPTION(type, member)                                                               \
     {"cpu", 0, HS_OPTION_CHOICE, offsetof(type, member.cpu), "CLASS", "ref|avx2|avx512vnni", 0, 0, \
      "use kernels of at most this machine class (default: the best one here)"}
@@ -121,6 +123,7 @@ const char *cli_size_text(uint64_t size_bytes, char *text);
 void cli_interrupt_catch(struct en_model *model);
 void cli_interrupt_release(void); /* back to the default action */
 bool cli_interrupted(void);
+const atomic_bool *cli_interrupt_flag(void); /* what cli_interrupted reads */
 void cli_interrupt_clear(void);
 
 /* --- models (cli_model.c) --- */

@@ -34,6 +34,11 @@ void cli_interrupt_release(void)
     atomic_store(&target, NULL);
 }
 
+const atomic_bool *cli_interrupt_flag(void)
+{
+    return &interrupted;
+}
+
 bool cli_interrupted(void)
 {
     return atomic_load(&interrupted);

@@ -26,6 +26,7 @@ void cli_output_open(void)
         if (fcntl(fd, F_GETFD) < 0)
             (void)!open("/dev/null", O_RDONLY);
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL); /* a file beyond ulimit -f is an error to report */
     json_set_alloc_funcs(hs_alloc, hs_free);
 }
 

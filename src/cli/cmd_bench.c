@@ -1,13 +1,16 @@
 /*
  * hasten bench llm: tokens per second of prompts and of decoding. One row a combination of the
- * lists given, prompts and decoding apart; a model is opened once per thread count.
+ * lists given, prompts and decoding apart; a model is opened once per thread count. hasten bench
+ * machine: what the machine reaches at most (bench_machine_report.c).
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/bench_machine_report.h"
 #include "cli/cli.h"
 #include "engine/bench_llm.h"
+#include "engine/bench_machine.h"
 
 struct bench_options {
     struct cli_model_options model;
@@ -41,9 +44,10 @@ const struct hs_option cli_bench_options[] = {
 };
 /* clang-format on */
 
-const char cli_bench_notes[] = "Random token ids, no sampling, logits of the last token only. "
-                               "Rates are tokens per second: the\n"
-                               "slowest run, the median and the fastest.\n";
+const char cli_bench_notes[] =
+    "llm: random token ids, no sampling, logits of the last token only; rates are tokens per\n"
+    "second: the slowest run, the median and the fastest. machine: peaks of arithmetic, reading\n"
+    "and writing by threads; heeds --threads, --repetitions, --cpu and --json only.\n";
 
 struct bench_job {
     struct cli *cli;
@@ -172,6 +176,20 @@ static enum hasten_status measure_all(struct bench_job *job)
     return cli_print_json(job->cli, rows);
 }
 
+static enum hasten_status measure_machine(struct bench_job *job)
+{
+    struct en_options engine = en_options_default();
+    HS_TRY(parse_lists(job));
+    HS_TRY(cli_engine_options(job->cli, &job->options->model, &engine));
+    enum hs_cpu_class chosen = hs_cpu_get()->chosen;
+    struct en_machine machine = {
+        .cpu_class = engine.cpu_class_max < chosen ? engine.cpu_class_max : chosen,
+        .threads = (int)largest(&job->threads),
+        .rounds = (int)job->options->repetitions,
+    };
+    return bench_machine_report(job->cli, &machine, job->options->json);
+}
+
 enum hasten_status cli_bench(struct cli *cli, int argc, char *const argv[])
 {
     struct bench_options options = {
@@ -179,8 +197,11 @@ enum hasten_status cli_bench(struct cli *cli, int argc, char *const argv[])
     struct bench_job job = {.cli = cli, .options = &options};
     struct cli_arguments arguments;
     HS_TRY(cli_parse(cli, argc, argv, &options, 1, 2, &arguments));
+    if (strcmp(arguments.items[0], "machine") == 0 && arguments.count == 1)
+        return measure_machine(&job);
     if (strcmp(arguments.items[0], "llm") != 0) {
-        (void)hs_fail(&cli->error, HASTEN_INVALID_ARGUMENT, "write hasten bench llm [MODEL]",
+        (void)hs_fail(&cli->error, HASTEN_INVALID_ARGUMENT,
+                      "write hasten bench llm [MODEL] or hasten bench machine",
                       "there is no benchmark '%s'", arguments.items[0]);
         return hs_error_at(&cli->error, "%s", arguments.items[0]);
     }

@@ -13,8 +13,9 @@ const struct hs_option cli_convert_options[] = {
 };
 /* clang-format on */
 
-const char cli_convert_notes[] =
-    "f32: every tensor dequantized, metadata copied. OUT appears only when complete.\n";
+const char cli_convert_notes[] = "f32: every tensor dequantized, metadata copied. OUT appears only "
+                                 "when complete; Ctrl-C leaves\n"
+                                 "nothing behind.\n";
 
 enum hasten_status cli_convert(struct cli *cli, int argc, char *const argv[])
 {
@@ -26,5 +27,9 @@ enum hasten_status cli_convert(struct cli *cli, int argc, char *const argv[])
         return hs_fail(&cli->error, HASTEN_INVALID_ARGUMENT, "write --type f32",
                        "no type to convert to");
     HS_TRY(cli_find_model(cli, arguments.items[0], &path, &label));
-    return en_convert_f32(path, arguments.items[1], &cli->error);
+    cli_interrupt_catch(NULL);
+    enum hasten_status status =
+        en_convert_f32(path, arguments.items[1], cli_interrupt_flag(), &cli->error);
+    cli_interrupt_release();
+    return status;
 }

@@ -209,9 +209,9 @@ static enum hasten_status evaluate(struct perplexity_job *job, struct en_model *
         .on_window = on_window,
         .context = job,
     };
+    cli_interrupt_catch(model); /* before there is a partial file to remove */
     if (options->logits_out)
         HS_TRY(open_logits(job, model, text));
-    cli_interrupt_catch(model);
     enum hasten_status status = en_perplexity(model, text, &engine, error, &result);
     cli_progress_end(&job->progress);
     if (status == HASTEN_OK && job->writer)

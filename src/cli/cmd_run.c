@@ -130,7 +130,7 @@ static enum hasten_status prompt_ids(struct run_job *job, struct hs_str prompt, 
     struct hs_error *error = &job->cli->error;
     const struct run_options *options = job->options;
     if (options->raw)
-        return chat_plain_ids(job->model, prompt, error, ids);
+        return en_prompt_ids(job->model, prompt, error, ids);
     if (options->system)
         HS_TRY(chat_session_say(&job->session, "system", hs_str_of(options->system), error));
     HS_TRY(chat_session_say(&job->session, "user", prompt, error));

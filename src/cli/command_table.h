@@ -15,11 +15,13 @@
     X("inspect",    "[MODEL]",            "what a model file holds: metadata and tensors",          cli_inspect)    \
     X("ir",         "[MODEL]",            "the graph of a model, before and after the passes",      cli_ir)         \
     X("convert",    "MODEL OUT",          "write a model file in another form",                     cli_convert)    \
-    X("bench",      "llm [MODEL]",        "tokens per second of prompts and of decoding",           cli_bench)      \
+    X("bench",      "llm|machine [MODEL]", "speed of a model, or peaks and bandwidths of this machine", cli_bench)      \
     X("pull",       "[NAME...]",          "fetch models of the catalog",                            cli_pull)       \
     X("list",       "",                   "models of the catalog",                                  cli_list)       \
     X("rm",         "NAME...",            "delete fetched models",                                  cli_rm)         \
     X("cpu",        "",                   "what this machine has and which kernels are used",       cli_cpu)        \
+    X("man",        "",                   "the manual page, for man -l -",                          cli_man)        \
+    X("completions", "bash|zsh|fish",     "a script that completes command lines in a shell",       cli_completions) \
     X("version",    "",                   "version of hasten",                                      cli_version)
 /* clang-format on */
 

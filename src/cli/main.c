@@ -15,16 +15,17 @@ enum { EXIT_CANCELLED = 130 };
 
 #define COMMAND_ROW(name, arguments, help, function)                                               \
     {name, arguments, help, function##_notes, function##_options, function},
-static const struct cli_command commands[] = {CLI_COMMAND_TABLE(COMMAND_ROW)};
+const struct cli_command cli_commands[] = {CLI_COMMAND_TABLE(COMMAND_ROW)};
 #undef COMMAND_ROW
 
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+enum { COMMAND_COUNT = sizeof cli_commands / sizeof cli_commands[0] };
+const int cli_command_count = COMMAND_COUNT;
 
 static const struct cli_command *find_command(const char *name)
 {
     for (int i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+        if (strcmp(cli_commands[i].name, name) == 0)
+            return &cli_commands[i];
     return NULL;
 }
 
@@ -33,7 +34,7 @@ static enum hasten_status unknown_command(struct cli *cli, const char *name)
     const char *names[COMMAND_COUNT];
     char hint[96] = "see hasten --help";
     for (int i = 0; i < COMMAND_COUNT; i++)
-        names[i] = commands[i].name;
+        names[i] = cli_commands[i].name;
     const char *nearest = hs_nearest(name, names, COMMAND_COUNT);
     if (nearest)
         (void)snprintf(hint, sizeof hint, "did you mean hasten %s?", nearest);
@@ -46,9 +47,12 @@ static void program_help(struct hs_buffer *out)
     hs_buffer_printf(out, "hasten: language models, answered fast\n\n"
                           "usage: hasten COMMAND [options] [arguments]\n\ncommands:\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
-        hs_buffer_printf(out, "  %-12s%s\n", commands[i].name, commands[i].help);
-    hs_buffer_printf(out, "\nA MODEL is a name of 'hasten list' or the path of a GGUF file.\n"
-                          "'hasten COMMAND --help' lists a command's options.\n");
+        hs_buffer_printf(out, "  %-12s%s\n", cli_commands[i].name, cli_commands[i].help);
+    hs_buffer_printf(
+        out,
+        "\nA MODEL is a name of 'hasten list', the path of a GGUF file, hf:OWNER/NAME/FILE.gguf,\n"
+        "hf:OWNER/NAME[:QUANT] or https://HOST/PATH.gguf; 'hasten pull --help' tells more.\n"
+        "'hasten COMMAND --help' lists a command's options.\n");
 }
 
 static enum hasten_status command_help(struct cli *cli, const struct cli_command *command)

@@ -2,6 +2,7 @@
 """The program as its users meet it: every command, wrong lines, wrong files, full disks, Ctrl-C, the
 chat in a terminal. Runs the built binary (HASTEN_BIN) on the real default model, which it fetches
 when missing. Needs python3 only. No times are asserted; timeouts only end what hangs."""
+import http.server
 import json
 import math
 import os
@@ -11,12 +12,15 @@ import re
 import select
 import shutil
 import signal
+import ssl
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = os.environ.get("HASTEN_BIN", str(ROOT / "build/release/hasten"))
@@ -24,7 +28,7 @@ MODEL = "smollm2-135m"
 TEXT = ROOT / "tests/data/opticks.txt"
 TIMEOUT = 300
 COMMANDS = ["run", "perplexity", "tokenize", "detokenize", "inspect", "ir", "convert", "bench", "pull",
-            "list", "rm", "cpu", "version"]
+            "list", "rm", "cpu", "man", "completions", "version"]
 FRANCE = "What is the capital of France? Answer in one word."
 LONG = "Write a very long story about a ship."
 
@@ -139,7 +143,7 @@ class WrongLines(Case):
         self.fails(hasten("run", "-n", "many", "-p", "x"), 2, "no whole number")
         self.fails(hasten("run", "--top-p", "2", "-p", "x"), 2, "out of range", "from 0 to 1")
         self.fails(hasten("run", "-t", "0", "-p", "x"), 2, "out of range")
-        self.fails(hasten("run", "--kv-type", "q3", "-p", "x"), 2, "no choice", "f16, f32")
+        self.fails(hasten("run", "--kv-type", "q3", "-p", "x"), 2, "no choice", "f32, f16")
         self.fails(hasten("run", "-p"), 2, "needs a value")
         self.fails(hasten("run", "--raw", "--system", "x", "-p", "y"), 2, "--system")
         self.fails(hasten("bench", "llm", "-t", "1,x"), 2, "--threads")
@@ -153,9 +157,15 @@ class WrongLines(Case):
         self.fails(hasten("rm"), 2, "argument is missing")
         self.fails(hasten("perplexity", "--logits-top", "4", MODEL, TEXT), 2, "--logits-out")
 
+    def test_remote_names(self):
+        self.fails(hasten("run", "hf:owner", "-p", "x"), 2, "hf: needs OWNER/NAME", "hf:OWNER/NAME/FILE.gguf")
+        self.fails(hasten("pull", "http://example.com/x.gguf"), 2, "plain http")
+        self.fails(hasten("pull", "https://example.com/x.bin"), 2, "does not name a .gguf file")
+        self.fails(hasten("rm", "hf:owner/name"), 1, "not in the cache", "hasten pull hf:owner/name")
+
     def test_names(self):
         self.fails(hasten("run", "smollm2-135", "-p", "x"), 1, "smollm2-135", MODEL)
-        self.fails(hasten("pull", "smolm2-135m"), 1, "smolm2-135m", f"did you mean {MODEL}?")
+        self.fails(hasten("pull", "smolm2-135m"), 1, "smolm2-135m", f"did you mean '{MODEL}'?")
         self.fails(hasten("ir", "--no-pass", "packk"), 2, "packk", "pack")
 
     def test_json_errors(self):
@@ -544,6 +554,19 @@ class Measuring(Case):
         self.assertIn("decode", self.ok(hasten("bench", "llm", "-p", 8, "-n", 2, "-r", 1)).out)
 
 
+    def test_bench_machine(self):
+        result = json.loads(self.ok(hasten("bench", "machine", "-r", 1, "-t", 2, "--json")).out)
+        rows = {(row["name"], row["threads"], row["detail"]): row for row in result["rows"]}
+        self.assertTrue({("read", 1, "memory"), ("read", 2, "memory"), ("copy", 2, "memory"),
+                         ("dispatch", 2, "an empty job")} <= set(rows))
+        self.assertEqual({row["name"] for row in result["rows"]},
+                         {"clock", "dot", "fma", "read", "fill", "copy", "dispatch"})
+        for row in rows.values():
+            self.assertTrue(0 < row["min"] <= row["median"] <= row["max"], row)
+        self.assertRegex(hasten("bench", "machine", "-r", 1, "-t", 1, "--cpu", "ref").out, r"(?m)^fma +1 .*plain C")
+        self.fails(hasten("bench", "machines"), 2, "no benchmark 'machines'", "bench machine")
+
+
 class Catalog(Case):
     def test_list(self):
         models = {model["name"]: model for model in json.loads(self.ok(hasten("list", "--json")).out)}
@@ -566,6 +589,240 @@ class Catalog(Case):
             self.assertTrue(listed(env)["present"])
             self.ok(hasten("rm", MODEL, env=env))
             self.assertFalse(os.path.exists(link))
+
+
+class WebHandler(http.server.BaseHTTPRequestHandler):
+    """A model hub: a list of files, ranges, ETags; cuts bodies, waits and refuses as its server says."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        web, path = self.server, self.path
+        web.paths.append(path)
+        if path.startswith("/api/models/"):
+            names = ["README.md", "tiny-Q8_0.gguf", "tiny-Q4_K_M.gguf"]
+            return self.answer(200, json.dumps({"siblings": [{"rfilename": name} for name in names]}).encode())
+        if web.refusals:
+            code, headers = web.refusals.pop(0)
+            return self.answer(code, b"no", headers)
+        first = 0
+        headers = {"ETag": web.etag}
+        given = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
+        if given and self.headers.get("If-Range", web.etag) == web.etag:
+            first = int(given.group(1))
+            headers["Content-Range"] = f"bytes {first}-{len(web.data) - 1}/{len(web.data)}"
+        web.bodies.append(first)
+        self.answer(206 if "Content-Range" in headers else 200, web.data[first:], headers)
+
+    def answer(self, code, body, headers=()):
+        self.send_response(code)
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        step = self.server.cut or len(body)
+        for at in range(0, min(step, len(body)), 65536):
+            self.server.gate.wait()
+            self.wfile.write(body[at:min(at + 65536, step)])
+
+    def log_message(self, *args):
+        pass
+
+
+class Downloads(Case):
+    """hf: and https: names against a server of our own. The file served is not a model: what is
+    tested is how it gets into the cache."""
+
+    def setUp(self):
+        self.web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), WebHandler)
+        self.web.daemon_threads = True
+        self.web.handle_error = lambda *_: None  # clients that go away are part of the tests
+        self.web.data = bytes(range(256)) * 8192  # 2 MiB
+        self.web.etag, self.web.cut, self.web.refusals, self.web.paths, self.web.bodies = '"v1"', 0, [], [], []
+        self.web.gate = threading.Event()
+        self.web.gate.set()
+        threading.Thread(target=self.web.serve_forever, daemon=True).start()
+        self.home = tempfile.TemporaryDirectory()
+        self.url = f"http://127.0.0.1:{self.web.server_port}"
+        self.env = {**ENV, "HASTEN_HOME": self.home.name, "HF_ENDPOINT": self.url, "HASTEN_NET_BACKOFF_MS": "10"}
+
+    def tearDown(self):
+        self.web.gate.set()
+        self.web.shutdown()
+        self.web.server_close()
+        self.home.cleanup()
+
+    def path(self, name="hf/owner/tiny/main/tiny-Q4_K_M.gguf"):
+        return pathlib.Path(self.home.name) / "models" / name
+
+    def start(self, *args):
+        return subprocess.Popen([BIN, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def wait_for_part(self, name=None):
+        part = pathlib.Path(str(self.path(*([name] if name else []))) + ".part")
+        end = time.monotonic() + TIMEOUT
+        while not (part.exists() and part.stat().st_size):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        return part
+
+    def test_hub(self):
+        self.web.cut = 300000
+        self.web.refusals = [(503, {}), (429, {"Retry-After": "1"})]
+        result = self.ok(hasten("pull", "hf:owner/tiny", env=self.env))
+        self.assertIn("hf:owner/tiny/tiny-Q4_K_M.gguf: 2.1 MB", result.out)
+        self.assertEqual(self.path().read_bytes(), self.web.data)
+        self.assertEqual(self.web.bodies[:3], [0, 300000, 600000])
+        self.assertIn("already", self.ok(hasten("pull", "hf:owner/tiny:q4_k_m", env=self.env)).err)
+        self.assertIn("hf:owner/tiny/tiny-Q4_K_M.gguf", self.ok(hasten("list", env=self.env)).out)
+        models = json.loads(hasten("list", "--json", env=self.env).out)
+        self.assertEqual((models[-1]["present"], models[-1]["path"]), (True, str(self.path())))
+        # as a MODEL: no server is needed now, and the file is opened (and is no model)
+        self.web.paths.clear()
+        self.fails(hasten("inspect", "hf:owner/tiny", env=self.env), 1, "GGUF")
+        self.assertEqual(self.web.paths, [])
+        self.ok(hasten("rm", "hf:owner/tiny", env=self.env))
+        self.assertFalse(self.path("hf/owner").exists())
+
+    def test_model_argument_fetches(self):
+        result = hasten("inspect", f"{self.url}/a/x.gguf?sig=1", env=self.env)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("error: not a GGUF file", result.err)
+        self.assertEqual(self.path(f"http/127.0.0.1:{self.web.server_port}/a/x.gguf").read_bytes(), self.web.data)
+
+    def test_two_at_once(self):
+        self.web.gate.clear()
+        first = self.start("pull", "hf:owner/tiny/x.gguf")
+        end = time.monotonic() + TIMEOUT
+        while not self.web.bodies and time.monotonic() < end:
+            time.sleep(0.01)
+        second = self.start("pull", "hf:owner/tiny/x.gguf")
+        while b"waiting for another download" not in (line := second.stderr.readline()):
+            self.assertTrue(line)
+        self.web.gate.set()
+        self.assertEqual(first.wait(TIMEOUT), 0)
+        self.assertEqual(second.wait(TIMEOUT), 0)
+        self.assertEqual(self.web.bodies, [0])
+        for process in (first, second):
+            process.stdout.close(), process.stderr.close()
+
+    def test_interrupt_and_kill_leave_a_part(self):
+        for number in (signal.SIGINT, signal.SIGKILL):
+            self.web.cut, self.web.gate = 0, Gate(5)
+            process = self.start("pull", "hf:owner/tiny/x.gguf")
+            part = self.wait_for_part("hf/owner/tiny/main/x.gguf")
+            process.send_signal(number)
+            code = process.wait(TIMEOUT)
+            process.stdout.close(), process.stderr.close()
+            self.assertIn(code, (130, -signal.SIGINT) if number == signal.SIGINT else (-signal.SIGKILL,))
+            self.assertTrue(part.exists())
+            self.assertFalse(self.path("hf/owner/tiny/main/x.gguf").exists())
+            self.web.gate.set()
+        self.ok(hasten("pull", "hf:owner/tiny/x.gguf", env=self.env))
+        self.assertGreater(self.web.bodies[-1], 0)
+        self.assertEqual(self.path("hf/owner/tiny/main/x.gguf").read_bytes(), self.web.data)
+
+    @unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate with")
+    def test_tls(self):
+        key, cert = (str(pathlib.Path(self.home.name) / name) for name in ("key.pem", "cert.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert], check=True,
+                       capture_output=True, timeout=TIMEOUT)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        self.web.socket = context.wrap_socket(self.web.socket, server_side=True)
+        url = f"https://localhost:{self.web.server_port}/x.gguf"
+        result = hasten("pull", url, env={**self.env, "SSL_CERT_FILE": ""})
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.err, "(?s)error: .*certificate.*hint: set SSL_CERT_FILE")
+        self.assertFalse(self.path("https").exists() and list(self.path("https").rglob("*.gguf*")))
+        self.ok(hasten("pull", url, env={**self.env, "SSL_CERT_FILE": cert}))
+        self.assertEqual(self.path(f"https/localhost:{self.web.server_port}/x.gguf").read_bytes(), self.web.data)
+
+    def test_changed_meanwhile(self):
+        self.web.cut = 700000
+        result = hasten("pull", "hf:owner/tiny/x.gguf", env={**self.env, "HASTEN_NET_RETRIES": "0"})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("error: the connection was lost", result.err)
+        self.assertIn("hint: run it again: the download goes on where it stopped", result.err)
+        self.web.cut, self.web.etag, self.web.data = 0, '"v2"', b"x" * 2000000
+        self.ok(hasten("pull", "hf:owner/tiny/x.gguf", env=self.env))
+        self.assertEqual(self.path("hf/owner/tiny/main/x.gguf").read_bytes(), self.web.data)
+
+
+class Gate:
+    """Lets some pieces of a body through, then waits for set()."""
+
+    def __init__(self, count):
+        self.count, self.event = count, threading.Event()
+
+    def wait(self):
+        self.count -= 1
+        if self.count < 0:
+            self.event.wait()
+
+    def set(self):
+        self.event.set()
+
+
+class Shells(Case):
+    def test_man(self):
+        page = self.ok(hasten("man")).out
+        for command in COMMANDS:
+            self.assertIn(f"\n.SS {command}\n", page)
+        self.assertIn("\\fB\\-\\-temperature\\fR \\fIX\\fR", page)
+        if shutil.which("mandoc"):
+            lint = subprocess.run(["mandoc", "-T", "lint"], input=page.encode(), capture_output=True, timeout=TIMEOUT)
+            self.assertEqual((lint.returncode, lint.stdout + lint.stderr), (0, b""))
+            text = subprocess.run(["mandoc", "-T", "utf8"], input=page.encode(), capture_output=True,
+                                  timeout=TIMEOUT).stdout.decode()
+            self.assertIn("HASTEN_HOME", re.sub(".\b", "", text))
+
+    def test_completions(self):
+        self.fails(hasten("completions", "tcsh"), 2, "tcsh", "bash, zsh or fish")
+        for shell in ("bash", "zsh", "fish"):
+            script = self.ok(hasten("completions", shell)).out
+            self.assertIn("kv-type", script)
+            if shutil.which(shell):
+                subprocess.run([shell, "-n"], input=script.encode(), check=True, timeout=TIMEOUT)
+
+    def complete(self, line, folder=None):
+        """What bash offers when the key is pressed at the end of the line."""
+        words = re.findall(r"[^\s=:]+|[=:]", line) + ([""] if line[-1] in " =:" else [])
+        script = ('source <("$BIN" completions bash); hasten() { "$BIN" "$@"; }; COMP_WORDS=("$@"); '
+                  'COMP_CWORD=$(($# - 1)); COMP_LINE=$LINE; COMP_POINT=${#LINE}; _hasten hasten; '
+                  'printf "%s\n" "${COMPREPLY[@]}"')
+        result = subprocess.run(["bash", "-c", script, "bash", *words], env={**ENV, "BIN": BIN, "LINE": line},
+                                capture_output=True, timeout=TIMEOUT, cwd=folder or SCRATCH)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        return set(result.stdout.decode().split())
+
+    def test_bash(self):
+        self.assertEqual(self.complete("hasten "), {*COMMANDS, "help", "--help", "--version"})
+        self.assertEqual(self.complete("hasten per"), {"perplexity"})
+        self.assertEqual(self.complete("hasten help tok"), {"tokenize"})
+        self.assertEqual(self.complete("hasten run --temp"), {"--temperature"})
+        self.assertEqual(self.complete("hasten run --cpu "), {"ref", "avx2", "avx512vnni"})
+        self.assertEqual(self.complete("hasten run --cpu=avx2"), {"avx2"})
+        self.assertIn("f32", self.complete("hasten run --raw --kv-type f"))
+        self.assertEqual(self.complete("hasten completions "), {"bash", "zsh", "fish"})
+        self.assertIn("machine", self.complete("hasten bench "))
+        self.assertEqual(self.complete("hasten run smol"), {MODEL})
+        self.assertEqual(self.complete("hasten run --raw smol"), {MODEL})
+        self.assertEqual(self.complete("hasten cpu x"), set())
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "other.gguf").touch()
+            self.assertEqual(self.complete("hasten inspect oth", folder), {"other.gguf"})
+
+    def test_bash_names_with_colons(self):
+        with tempfile.TemporaryDirectory() as home:
+            place = pathlib.Path(home, "models/hf/owner/tiny/main/x.gguf")
+            place.parent.mkdir(parents=True)
+            place.touch()
+            with unittest.mock.patch.dict(ENV, {"HASTEN_HOME": home}):
+                self.assertEqual(self.ok(hasten("list", "--names")).out.split()[-1], "hf:owner/tiny/x.gguf")
+                self.assertEqual(self.complete("hasten run hf:ow"), {"owner/tiny/x.gguf"})
 
 
 def listed(env):

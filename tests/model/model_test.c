@@ -67,7 +67,7 @@ char *mt_f32_form(const char *path)
     struct stat info;
     hs_buffer_printf(&name, "%s.f32.gguf", path);
     if (stat(name.data, &info) != 0)
-        mt_must(en_convert_f32(path, name.data, &error), &error);
+        mt_must(en_convert_f32(path, name.data, NULL, &error), &error);
     return name.data;
 }
 
