@@ -3,6 +3,7 @@
 #   make            build build/release/hasten
 #   make run        build, fetch the default model, chat in a terminal
 #   make run PROMPT="..."   answer once and exit; stdout holds only the answer (make -s)
+#   make serve      build, fetch the default model, answer over HTTP on 127.0.0.1:8080 (ARGS="--port 0")
 #   make test       build and run everything a fresh machine can
 #   make install    program, libraries, headers into PREFIX (/usr/local), under DESTDIR if given
 #   make wheel      Python package into build/wheel
@@ -19,7 +20,7 @@ PYTHON ?= /usr/bin/python3
 HASTEN := build/release/hasten
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all build deps run test install wheel fuzz bench format clean
+.PHONY: all build deps run serve test install wheel fuzz bench format clean
 
 all: build
 
@@ -36,6 +37,9 @@ build: deps
 run: build
 	@$(HASTEN) run $(if $(PROMPT),-p "$$PROMPT") $(MODEL) $(ARGS)
 run: export PROMPT := $(PROMPT)
+
+serve: build
+	@exec $(HASTEN) serve $(MODEL) $(ARGS)
 
 test: build
 	@cd build/release && ctest --output-on-failure -j2 $(CTEST_ARGS)

@@ -9,6 +9,7 @@
 /* clang-format off */
 #define CLI_COMMAND_TABLE(X)                                                                                      \
     X("run",        "[MODEL]",            "chat with a model, or answer one prompt",                cli_run)        \
+    X("serve",      "[MODEL...]",         "answer many clients over HTTP, OpenAI's API",           cli_serve)      \
     X("perplexity", "[MODEL] FILE",       "how well a model predicts a text",                       cli_perplexity) \
     X("tokenize",   "[MODEL] [TEXT]",     "token ids of a text",                                    cli_tokenize)   \
     X("detokenize", "[MODEL] ID...",      "text of token ids",                                      cli_detokenize) \

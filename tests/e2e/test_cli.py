@@ -27,7 +27,7 @@ BIN = os.environ.get("HASTEN_BIN", str(ROOT / "build/release/hasten"))
 MODEL = "smollm2-135m"
 TEXT = ROOT / "tests/data/opticks.txt"
 TIMEOUT = 300
-COMMANDS = ["run", "perplexity", "tokenize", "detokenize", "inspect", "ir", "convert", "bench", "pull",
+COMMANDS = ["run", "serve", "perplexity", "tokenize", "detokenize", "inspect", "ir", "convert", "bench", "pull",
             "list", "rm", "cpu", "man", "completions", "version"]
 FRANCE = "What is the capital of France? Answer in one word."
 LONG = "Write a very long story about a ship."
