@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Streaming clients against `hasten serve`, alternating with llama.cpp's server on the same file.
 
-    bench/serve/compare.py --hasten build/release/hasten MODEL.gguf [--llama-server PATH] [-t 2]
+    bench/serve/compare_servers.py --hasten build/release/hasten MODEL.gguf [--llama-server PATH] [-t 2]
 
 For each number of clients (1, 4, 16): every client sends one request at the same moment (a prompt of
 60 words of its own, 96 tokens, greedy, end token ignored) and notes when each chunk with text comes.

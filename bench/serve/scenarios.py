@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 
-import compare
+import compare_servers as compare
 
 
 def post(port, body, path="/v1/completions"):
