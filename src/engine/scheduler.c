@@ -24,7 +24,11 @@ struct en_scheduler {
 struct planning { /* one call of en_scheduler_plan */
     struct en_share *shares;
     int32_t count;
-    int32_t tokens; /* taken so far */
+    int32_t space; /* tokens that the step may still take */
+    struct en_cost_line cost;
+    double spent_ns; /* expected, with what has been planned */
+    double target_ns;
+    bool has_prompt;
 };
 
 enum { PROMPT_LEAST = 8 };
@@ -164,13 +168,20 @@ static bool reserve(struct en_scheduler *scheduler, struct en_job *job, int64_t 
 
 /* ---- planning ---- */
 
+/* Positions that the job's next `count` rows attend. */
+static double reach_of(const struct en_job *job, int32_t count)
+{
+    return (double)count * ((double)job->computed + 0.5 * (count + 1));
+}
+
 static void give_share(const struct en_scheduler *scheduler, struct planning *plan,
                        struct en_job *job, int32_t count)
 {
     job->step = scheduler->step;
     plan->shares[plan->count++] =
         (struct en_share){job, count, job->computed + count == job->known};
-    plan->tokens += count;
+    plan->space -= count;
+    plan->spent_ns += plan->cost.row_ns * count + plan->cost.reach_ns * reach_of(job, count);
 }
 
 static bool is_stream(const struct en_job *job)
@@ -183,44 +194,44 @@ static void plan_streams(struct en_scheduler *scheduler, struct planning *plan)
     for (struct en_job *job = scheduler->running.first; job; job = job->next)
         if (is_stream(job) && reserve(scheduler, job, 1))
             give_share(scheduler, plan, job, 1);
+    double stretched = scheduler->limits.stretch * plan->spent_ns;
+    plan->target_ns =
+        stretched > scheduler->limits.target_ns ? stretched : scheduler->limits.target_ns;
+    if (plan->count == 0)
+        plan->target_ns = 0; /* nobody waits for the next token: no target */
 }
 
-static double target_ns(const struct en_scheduler *scheduler, int32_t streams)
+/* Prompt tokens of the job that this step may hold beside what is planned. */
+static int32_t prompt_budget(const struct planning *plan, const struct en_job *job)
 {
-    double stretched = scheduler->limits.stretch * en_step_cost_ns(&scheduler->cost, streams);
-    return stretched > scheduler->limits.target_ns ? stretched : scheduler->limits.target_ns;
+    double left_ns = plan->target_ns - plan->spent_ns;
+    double token_ns = plan->cost.row_ns + plan->cost.reach_ns * (double)job->computed;
+    int32_t least = plan->has_prompt ? 0 : PROMPT_LEAST;
+    if (plan->target_ns <= 0 || (left_ns > 0 && left_ns >= token_ns * plan->space))
+        return plan->space;
+    int32_t budget = left_ns > 0 ? (int32_t)(left_ns / token_ns) : 0;
+    budget = budget > least ? budget : least;
+    return budget < plan->space ? budget : plan->space;
 }
 
-/* Prompt tokens that this step may hold beside its streams. */
-static int32_t prompt_budget(const struct en_scheduler *scheduler, const struct planning *plan)
-{
-    int32_t space = scheduler->limits.step_tokens - plan->tokens;
-    double target = target_ns(scheduler, plan->tokens);
-    if (plan->tokens == 0 || target <= 0)
-        return space;
-    int32_t rows = en_step_cost_rows(&scheduler->cost, target, scheduler->limits.step_tokens);
-    int32_t budget = rows - plan->tokens > PROMPT_LEAST ? rows - plan->tokens : PROMPT_LEAST;
-    return budget < space ? budget : space;
-}
-
-/* Next piece of a running job's known tokens; returns what is left of the budget. */
-static int32_t plan_piece(struct en_scheduler *scheduler, struct planning *plan, struct en_job *job,
-                          int32_t budget)
+/* Next piece of a running job's known tokens; false when the step takes no more prompts. */
+static bool plan_piece(struct en_scheduler *scheduler, struct planning *plan, struct en_job *job)
 {
     int64_t left = job->known - job->computed;
-    int32_t count = left < budget ? (int32_t)left : budget;
-    if (!reserve(scheduler, job, count))
-        return 0; /* no pages: those behind it shall not take them */
+    int32_t budget = prompt_budget(plan, job), count = left < budget ? (int32_t)left : budget;
+    if (count == 0 || !reserve(scheduler, job, count))
+        return false; /* also when there are no pages: those behind it shall not take them */
     give_share(scheduler, plan, job, count);
-    return budget - count;
+    plan->has_prompt = true;
+    return true;
 }
 
-static int32_t plan_prompts(struct en_scheduler *scheduler, struct planning *plan, int32_t budget)
+static bool plan_prompts(struct en_scheduler *scheduler, struct planning *plan)
 {
-    for (struct en_job *job = scheduler->running.first; job && budget > 0; job = job->next)
-        if (!is_stream(job))
-            budget = plan_piece(scheduler, plan, job, budget);
-    return budget;
+    for (struct en_job *job = scheduler->running.first; job; job = job->next)
+        if (!is_stream(job) && !plan_piece(scheduler, plan, job))
+            return false;
+    return true;
 }
 
 /* May the head of the queue start? Its known tokens must fit, and a page each for those that run
@@ -234,26 +245,30 @@ static bool may_start(const struct en_scheduler *scheduler, const struct en_job 
            job->known + kept <= scheduler->memory.room(scheduler->memory.context);
 }
 
-static void start_waiting(struct en_scheduler *scheduler, struct planning *plan, int32_t budget)
+static void start_waiting(struct en_scheduler *scheduler, struct planning *plan)
 {
-    while (budget > 0 && scheduler->waiting.first &&
-           may_start(scheduler, scheduler->waiting.first)) {
+    bool goes_on = true;
+    while (goes_on && scheduler->waiting.first && may_start(scheduler, scheduler->waiting.first) &&
+           prompt_budget(plan, scheduler->waiting.first) > 0) {
         struct en_job *job = scheduler->waiting.first;
         dequeue(scheduler, job);
         job->state = EN_JOB_RUNNING;
         append(&scheduler->running, job);
         job->computed = scheduler->memory.start(scheduler->memory.context, job);
-        budget = plan_piece(scheduler, plan, job, budget);
+        goes_on = plan_piece(scheduler, plan, job);
     }
 }
 
 int32_t en_scheduler_plan(struct en_scheduler *scheduler, struct en_share *shares)
 {
-    struct planning plan = {.shares = shares};
+    struct planning plan = {.shares = shares,
+                            .space = scheduler->limits.step_tokens,
+                            .cost = en_step_cost_line(&scheduler->cost)};
+    plan.spent_ns = plan.cost.base_ns;
     scheduler->step++;
     plan_streams(scheduler, &plan);
-    int32_t budget = plan_prompts(scheduler, &plan, prompt_budget(scheduler, &plan));
-    start_waiting(scheduler, &plan, budget);
+    if (plan_prompts(scheduler, &plan))
+        start_waiting(scheduler, &plan);
     return plan.count;
 }
 
@@ -261,12 +276,14 @@ void en_scheduler_done(struct en_scheduler *scheduler, const struct en_share *sh
                        uint64_t ns)
 {
     int32_t rows = 0;
+    double reach = 0;
     for (int32_t i = 0; i < count; i++) {
-        shares[i].job->computed += shares[i].count;
         rows += shares[i].count;
+        reach += reach_of(shares[i].job, shares[i].count);
+        shares[i].job->computed += shares[i].count;
     }
     if (rows > 0)
-        en_step_cost_add(&scheduler->cost, rows, ns);
+        en_step_cost_add(&scheduler->cost, rows, reach, ns);
 }
 
 /* ---- facts ---- */

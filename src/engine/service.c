@@ -45,11 +45,14 @@ struct en_service {
     int32_t running;
     pthread_t thread;
     bool has_thread;
-    uint64_t steps;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct en_request *first; /* under lock */
-    bool is_closing;          /* under lock */
+    /* under lock */
+    struct en_request *first;
+    bool is_closing;
+    uint64_t steps;
+    struct rt_prefix_counts prefixes; /* copies: the cache itself belongs to the turn */
+    double cache_used;
 };
 
 static struct en_request *request_of(struct en_job *job)
@@ -93,6 +96,22 @@ static int64_t room(void *context)
     return pages * TN_PAGE_POSITIONS;
 }
 
+/* For those who ask without the turn. Kept prefixes count as free. */
+static void note_cache(struct en_service *service)
+{
+    const struct rt_cache *cache = service->model->cache;
+    double used = 0;
+    for (int32_t g = 0; g < rt_cache_groups(cache); g++) {
+        double total = (double)rt_cache_pages_total(cache, g);
+        double share = 1 - (double)rt_cache_pages_free(cache, g) / total;
+        used = share > used ? share : used;
+    }
+    pthread_mutex_lock(&service->lock);
+    service->prefixes = rt_cache_prefix_counts(cache);
+    service->cache_used = used;
+    pthread_mutex_unlock(&service->lock);
+}
+
 /* ---- lists ---- */
 
 static void link_request(struct en_service *service, struct en_request *r)
@@ -122,6 +141,7 @@ static void finish(struct en_request *r, enum hasten_status status, const struct
     en_scheduler_finish(service->scheduler, &r->job);
     pthread_mutex_unlock(&service->lock);
     rt_sequence_close(&r->sequence);
+    note_cache(service);
     r->is_over = true;
     r->result.status = status;
     if (status != HASTEN_OK)
@@ -249,6 +269,7 @@ static void compute(struct en_service *service, int32_t count)
     en_scheduler_done(service->scheduler, service->shares, count, step_ns);
     service->steps++;
     pthread_mutex_unlock(&service->lock);
+    note_cache(service);
     sample_all(service, count, logits);
 }
 
@@ -361,7 +382,8 @@ static enum hasten_status warm_up(struct en_service *service, struct hs_error *e
         uint64_t start_ns = hs_clock_ns();
         status = en_feed(service->model, sequence, tokens, rows, 0, error, &logits);
         if (i >= 2) /* the first ones touch memory for the first time */
-            en_step_cost_add(en_scheduler_cost(service->scheduler), rows, hs_clock_ns() - start_ns);
+            en_step_cost_add(en_scheduler_cost(service->scheduler), rows, 0.5 * rows * (rows + 1),
+                             hs_clock_ns() - start_ns);
         if (status == HASTEN_OK)
             status = en_sequence_rewind(service->model, sequence, 0, error);
     }
@@ -532,7 +554,6 @@ void en_request_free(struct en_request **request)
 
 struct en_service_figures en_service_figures(struct en_service *service)
 {
-    hs_turn_take(&service->model->turn);
     pthread_mutex_lock(&service->lock);
     struct en_service_figures figures = {
         .waiting = en_scheduler_waiting(service->scheduler),
@@ -540,9 +561,9 @@ struct en_service_figures en_service_figures(struct en_service *service)
         .waiting_tokens = en_scheduler_waiting_tokens(service->scheduler),
         .steps = service->steps,
         .preemptions = en_scheduler_preemptions(service->scheduler),
-        .prefixes = rt_cache_prefix_counts(service->model->cache),
+        .prefixes = service->prefixes,
+        .cache_used = service->cache_used,
     };
     pthread_mutex_unlock(&service->lock);
-    hs_turn_give(&service->model->turn);
     return figures;
 }

@@ -74,7 +74,9 @@ struct en_service_figures {
     int64_t waiting_tokens;
     uint64_t steps, preemptions;
     struct rt_prefix_counts prefixes;
+    double cache_used; /* share of the KV pages that running requests hold, 0 to 1 */
 };
+/* As of the last step; waits for nothing but the service's lock. */
 struct en_service_figures en_service_figures(struct en_service *service);
 
 #endif

@@ -1,54 +1,77 @@
-/* Weighted least squares with two unknowns; see step_cost.h. */
+/*
+ * Least squares with non-negative factors: each subset of the three terms is solved by elimination,
+ * and the best of those without a negative factor is taken (Lawson and Hanson 1974, chapter 23, for
+ * a case so small that all subsets can be tried).
+ */
 #include "engine/step_cost.h"
 
-#define KEPT 0.99
+#include <stdbool.h>
 
-struct line {
-    double base, slope;
-};
+#define KEPT     0.99
+#define SINGULAR 1e-9 /* of a term's own square: what elimination may leave of it */
+#define BETTER   1e-6 /* of the squares of all times: what a later subset must gain */
 
-/* Slope and base are not negative: a cost that falls with rows is noise. */
-static struct line fit(const struct en_step_cost *cost)
+void en_step_cost_add(struct en_step_cost *cost, int32_t rows, double reach, uint64_t ns)
 {
-    struct line line = {0, 0};
-    double spread = cost->weight * cost->rows_rows - cost->rows * cost->rows;
-    if (cost->weight <= 0)
-        return line;
-    /* steps of one size only tell nothing about the slope: all of it counts as base */
-    if (spread > 1e-6 * cost->rows_rows * cost->weight)
-        line.slope = (cost->weight * cost->rows_ns - cost->rows * cost->ns) / spread;
-    if (line.slope < 0)
-        line.slope = 0;
-    line.base = (cost->ns - line.slope * cost->rows) / cost->weight;
-    if (line.base < 0) {
-        line.base = 0;
-        line.slope = cost->rows_ns / cost->rows_rows;
+    const double term[EN_COST_TERMS] = {1, rows, reach}, t = (double)ns;
+    for (int i = 0; i < EN_COST_TERMS; i++) {
+        for (int k = 0; k < EN_COST_TERMS; k++)
+            cost->term_term[i][k] = cost->term_term[i][k] * KEPT + term[i] * term[k];
+        cost->term_ns[i] = cost->term_ns[i] * KEPT + term[i] * t;
     }
-    return line;
+    cost->ns_ns = cost->ns_ns * KEPT + t * t;
 }
 
-void en_step_cost_add(struct en_step_cost *cost, int32_t rows, uint64_t ns)
+/* Gauss-Jordan on the terms in `mask`; false when they depend on each other or one is negative. */
+static bool solve(const struct en_step_cost *cost, unsigned mask, double factor[EN_COST_TERMS])
 {
-    double n = rows, t = (double)ns;
-    cost->weight = cost->weight * KEPT + 1;
-    cost->rows = cost->rows * KEPT + n;
-    cost->rows_rows = cost->rows_rows * KEPT + n * n;
-    cost->ns = cost->ns * KEPT + t;
-    cost->rows_ns = cost->rows_ns * KEPT + n * t;
+    double a[EN_COST_TERMS][EN_COST_TERMS + 1];
+    for (int i = 0; i < EN_COST_TERMS; i++) {
+        for (int k = 0; k < EN_COST_TERMS; k++)
+            a[i][k] = cost->term_term[i][k];
+        a[i][EN_COST_TERMS] = cost->term_ns[i];
+        factor[i] = 0;
+    }
+    for (int i = 0; i < EN_COST_TERMS; i++) {
+        if (!(mask >> i & 1))
+            continue;
+        if (a[i][i] <= SINGULAR * cost->term_term[i][i])
+            return false;
+        for (int r = 0; r < EN_COST_TERMS; r++) {
+            double ratio = a[r][i] / a[i][i];
+            for (int k = i; k <= EN_COST_TERMS && r != i; k++)
+                a[r][k] -= ratio * a[i][k];
+        }
+    }
+    for (int i = 0; i < EN_COST_TERMS; i++)
+        if (mask >> i & 1) {
+            factor[i] = a[i][EN_COST_TERMS] / a[i][i];
+            if (factor[i] < 0)
+                return false;
+        }
+    return true;
 }
 
-double en_step_cost_ns(const struct en_step_cost *cost, int32_t rows)
+/* Sum of the squares of what the line does not explain. */
+static double rest(const struct en_step_cost *cost, const double factor[EN_COST_TERMS])
 {
-    struct line line = fit(cost);
-    return line.base + line.slope * rows;
+    double left = cost->ns_ns;
+    for (int i = 0; i < EN_COST_TERMS; i++)
+        left -= factor[i] * cost->term_ns[i];
+    return left;
 }
 
-int32_t en_step_cost_rows(const struct en_step_cost *cost, double budget_ns, int32_t rows_max)
+struct en_cost_line en_step_cost_line(const struct en_step_cost *cost)
 {
-    struct line line = fit(cost);
-    if (cost->weight <= 0 || line.base + line.slope * rows_max <= budget_ns)
-        return rows_max;
-    if (line.base >= budget_ns || line.slope <= 0)
-        return 0;
-    return (int32_t)((budget_ns - line.base) / line.slope);
+    static const unsigned masks[] = {1, 3, 7, 5, 6, 2, 4}; /* bit 0 base, 1 row, 2 reach */
+    double best[EN_COST_TERMS] = {0}, least = cost->ns_ns;
+    for (unsigned i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        double factor[EN_COST_TERMS];
+        if (!solve(cost, masks[i], factor) || rest(cost, factor) >= least - BETTER * cost->ns_ns)
+            continue;
+        least = rest(cost, factor);
+        for (int k = 0; k < EN_COST_TERMS; k++)
+            best[k] = factor[k];
+    }
+    return (struct en_cost_line){best[0], best[1], best[2]};
 }

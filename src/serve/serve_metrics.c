@@ -123,6 +123,17 @@ static void render_finished(const struct sv_series *series, int count, struct hs
     }
 }
 
+static void render_cache(const struct sv_series *series, int count, struct hs_buffer *out)
+{
+    const char *name = "vllm:kv_cache_usage_perc";
+    char label[256];
+    head(out, name, "gauge", "share of the KV cache that running requests hold, 0 to 1");
+    for (int i = 0; i < count; i++) {
+        label_of(series[i].name, label, sizeof label);
+        hs_buffer_printf(out, "%s{%s} %.6f\n", name, label, series[i].figures.cache_used);
+    }
+}
+
 void sv_metrics_render(const struct sv_series *series, int count, struct hs_buffer *out)
 {
     char label[256];
@@ -134,6 +145,7 @@ void sv_metrics_render(const struct sv_series *series, int count, struct hs_buff
                              value_of(&series[i], numbers[n].field));
         }
     }
+    render_cache(series, count, out);
     render_finished(series, count, out);
     for (size_t n = 0; n < sizeof histograms / sizeof histograms[0]; n++) {
         head(out, histograms[n].name, "histogram", histograms[n].help);

@@ -48,7 +48,7 @@ enum MHD_Result sv_get_models(struct sv_exchange *exchange)
     return sv_reply_json(exchange, &body);
 }
 
-/* Asks each service for its figures, which wait for the step that runs. */
+/* Asks each service for its figures as of its last step. */
 enum MHD_Result sv_get_metrics(struct sv_exchange *exchange)
 {
     struct sv_server *server = exchange->server;

@@ -271,6 +271,7 @@ class Shapes(Case):
         self.assertEqual(self.server.metric("vllm:generation_tokens_total"), before + 5)
         for line in text.splitlines():
             self.assertRegex(line, r'^(# (HELP|TYPE) \S+ .+|[a-z0-9_:]+\{[^}]*model_name="[^"]+"[^}]*\} \S+)$')
+        self.assertEqual(self.server.metric("vllm:kv_cache_usage_perc"), 0)
         counts = [float(m) for m in re.findall(r"time_to_first_token_seconds_bucket\{[^}]*\} (\d+)", text)]
         self.assertEqual(counts, sorted(counts))
 

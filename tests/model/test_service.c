@@ -154,6 +154,7 @@ static struct en_service_figures run_load(const char *recipe, int64_t cache_posi
         check_answer(&clients[q], q);
     struct en_service_figures figures = en_service_figures(service);
     CHECK_INT(figures.waiting + figures.running, 0);
+    CHECK(figures.cache_used == 0 && figures.steps > 0);
     en_service_close(&service);
     for (int32_t g = 0; g < rt_cache_groups(en_cache(model)); g++)
         CHECK_INT(rt_cache_pages_free(en_cache(model), g),

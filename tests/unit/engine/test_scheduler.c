@@ -26,7 +26,7 @@ struct machine {
     struct request requests[JOBS];
     int32_t count, arrived, done;
     int64_t pages_free;
-    double base_ns, slope_ns;
+    double base_ns, slope_ns, reach_ns;
     uint64_t now_ns, steps;
     uint64_t longest_stream_step_ns;
 };
@@ -137,13 +137,15 @@ static void step(void)
 {
     struct en_share shares[64];
     int32_t count = en_scheduler_plan(m.scheduler, shares), rows = 0, streams = 0;
+    double reach = 0;
     check_shares(shares, count);
     CHECK(count > 0);
     for (int32_t i = 0; i < count; i++) {
         rows += shares[i].count;
+        reach += shares[i].count * ((double)shares[i].job->computed + 0.5 * (shares[i].count + 1));
         streams += shares[i].job->is_stream && shares[i].count == 1;
     }
-    uint64_t ns = (uint64_t)(m.base_ns + m.slope_ns * rows);
+    uint64_t ns = (uint64_t)(m.base_ns + m.slope_ns * rows + m.reach_ns * reach);
     if (streams > 0 && ns > m.longest_stream_step_ns)
         m.longest_stream_step_ns = ns;
     m.now_ns += ns;
@@ -160,9 +162,11 @@ static void run_all(void)
     struct en_memory memory = {fake_start, fake_reserve, fake_stop, fake_room, &m};
     int64_t pages = m.pages_free;
     CHECK_INT(en_scheduler_open(&m.limits, &memory, NULL, &m.scheduler), HASTEN_OK);
-    for (int32_t i = 0; i < 20; i++) /* warmed up, as a server is */
-        en_step_cost_add(en_scheduler_cost(m.scheduler), 1 + 10 * i,
-                         (uint64_t)(m.base_ns + m.slope_ns * (1 + 10 * i)));
+    for (int32_t i = 0; i < 40; i++) { /* warmed up, as a server is */
+        int32_t rows = 1 + 10 * (i % 20), reach = rows * (rows + 1 + 40 * (i % 7)) / 2;
+        en_step_cost_add(en_scheduler_cost(m.scheduler), rows, reach,
+                         (uint64_t)(m.base_ns + m.slope_ns * rows + m.reach_ns * reach));
+    }
     while (m.done < m.count) {
         arrive();
         if (en_scheduler_running(m.scheduler) + en_scheduler_waiting(m.scheduler) > 0)
@@ -180,21 +184,45 @@ static void close_machine(void)
     en_scheduler_close(&m.scheduler);
 }
 
-TEST(cost_is_learned_and_followed)
+TEST(cost_is_learned)
 {
     struct en_step_cost cost = {0};
-    CHECK_INT(en_step_cost_rows(&cost, 1, 99), 99); /* nothing known: no bound */
-    for (int i = 0; i < 50; i++)
-        en_step_cost_add(&cost, 1, 5000);
-    CHECK_NEAR(en_step_cost_ns(&cost, 1), 5000, 1);
-    for (int i = 0; i < 1000; i++)
-        en_step_cost_add(&cost, 1 + i % 100, (uint64_t)(4000 + 10 * (1 + i % 100)));
-    CHECK_NEAR(en_step_cost_ns(&cost, 200), 6000, 30);
-    CHECK(abs(en_step_cost_rows(&cost, 5000, 512) - 100) <= 2);
-    CHECK_INT(en_step_cost_rows(&cost, 3000, 512), 0);
-    for (int i = 0; i < 1000; i++) /* the machine became twice as slow */
-        en_step_cost_add(&cost, 1 + i % 100, (uint64_t)(8000 + 20 * (1 + i % 100)));
-    CHECK_NEAR(en_step_cost_ns(&cost, 200), 12000, 60);
+    CHECK(en_step_cost_line(&cost).base_ns == 0 && en_step_cost_line(&cost).row_ns == 0);
+    for (int i = 0; i < 50; i++) /* steps of one size: all of it is base */
+        en_step_cost_add(&cost, 1, 100, 5000);
+    CHECK_NEAR(en_step_cost_line(&cost).base_ns, 5000, 1);
+    for (int i = 0; i < 1500; i++) {
+        int rows = 1 + i % 100, reach = rows * (i * 37 % 900);
+        en_step_cost_add(&cost, rows, reach, (uint64_t)(4000 + 10 * rows + reach / 2));
+    }
+    struct en_cost_line line = en_step_cost_line(&cost);
+    CHECK_NEAR(line.base_ns, 4000, 20);
+    CHECK_NEAR(line.row_ns, 10, 1);
+    CHECK_NEAR(line.reach_ns, 0.5, 0.01);
+    for (int i = 0; i < 1500; i++) { /* the machine became twice as slow, attention free */
+        int rows = 1 + i % 100, reach = rows * (i * 37 % 900);
+        en_step_cost_add(&cost, rows, reach, (uint64_t)(8000 + 20 * rows));
+    }
+    line = en_step_cost_line(&cost);
+    CHECK_NEAR(line.base_ns, 8000, 20);
+    CHECK_NEAR(line.row_ns, 20, 1);
+    CHECK_NEAR(line.reach_ns, 0, 0.01);
+}
+
+/* Noise must not make a factor negative: a step would seem to get cheaper by taking more. */
+TEST(factors_are_never_negative)
+{
+    for (uint64_t round = 0; round < 200; round++) {
+        struct en_step_cost cost = {0};
+        for (uint64_t i = 0; i < 40; i++) {
+            uint64_t r = hs_rng_u64(test_seed(9), round, i);
+            int rows = 1 + (int)(r % 4);
+            en_step_cost_add(&cost, rows, (double)(r >> 8 & 1023), 1000 + (r >> 20) % 1000);
+        }
+        struct en_cost_line line = en_step_cost_line(&cost);
+        CHECK(line.base_ns >= 0 && line.row_ns >= 0 && line.reach_ns >= 0);
+        CHECK(line.base_ns + line.row_ns + line.reach_ns > 0);
+    }
 }
 
 TEST(streams_keep_moving_while_a_long_prompt_is_computed)
@@ -224,6 +252,21 @@ TEST(streams_are_stretched_by_a_factor_at_most)
     request(200000000, 2000, 10);
     run_all();
     CHECK(m.longest_stream_step_ns <= 13600000 && m.longest_stream_step_ns > 12000000);
+    close_machine();
+}
+
+/* The end of a long prompt costs more a token than its beginning. */
+TEST(depth_counts)
+{
+    open_machine(1000);
+    m.reach_ns = 150; /* at 1,500 positions a row costs 3 times what it costs at 0 */
+    m.limits.target_ns = 0;
+    m.limits.stretch = 2.5;
+    for (int i = 0; i < 4; i++)
+        request(0, 20, 400);
+    request(200000000, 2000, 10);
+    run_all();
+    CHECK(m.longest_stream_step_ns <= 15500000 && m.longest_stream_step_ns > 12000000);
     close_machine();
 }
 
