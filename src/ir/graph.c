@@ -25,7 +25,9 @@ struct ir_graph *ir_graph_new(const char *name)
     if (!graph)
         return NULL;
     graph->level = IR_CANONICAL;
-    graph->token_input = graph->batch = graph->logits = IR_NONE;
+    graph->token_input = graph->batch = IR_NONE;
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        graph->outputs[i] = IR_NONE;
     graph->name = hs_arena_strndup(&graph->arena, name, strlen(name));
     graph->failed = !graph->name;
     return graph;

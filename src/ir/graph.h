@@ -114,6 +114,13 @@ struct ir_node {
     ir_node_id before; /* waits to be moved before this node, IR_NONE: stands where it is */
 };
 
+/* What a language model's graph gives. The passes keep outputs as they are; a run computes both. */
+enum ir_output {
+    IR_OUT_LOGITS, /* f32[R][vocab] */
+    IR_OUT_HIDDEN, /* f32[R][embedding], what the head reads (after the last norm); may be none */
+    IR_OUTPUTS
+};
+
 struct ir_graph {
     struct hs_arena arena;
     enum ir_level level;
@@ -132,7 +139,8 @@ struct ir_graph {
     int32_t group_count;
     struct ir_state *states;
     int32_t state_count, state_capacity;
-    ir_value_id token_input, batch, logits; /* graph interface of a language model */
+    ir_value_id token_input, batch; /* graph interface of a language model */
+    ir_value_id outputs[IR_OUTPUTS];
     bool failed; /* an allocation failed; builders check once with ir_graph_status */
 };
 
@@ -202,6 +210,7 @@ void ir_add_note(struct ir_graph *graph, ir_node_id node, const char *text);
  * recomputes uses and producers. Values without a name are numbered in execution order. */
 void ir_graph_compact(struct ir_graph *graph);
 void ir_count_uses(struct ir_graph *graph);
+bool ir_is_output(const struct ir_graph *graph, ir_value_id value);
 
 /*
  * Verifier: operand counts and kinds by the op table, shapes and types op by op, %batch given to

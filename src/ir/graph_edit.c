@@ -9,6 +9,8 @@
 
 #include "ir/graph.h"
 
+enum { INTERFACE = 2 + IR_OUTPUTS };
+
 void ir_replace_uses(struct ir_graph *graph, ir_value_id from, ir_value_id to)
 {
     if (graph->failed)
@@ -17,8 +19,9 @@ void ir_replace_uses(struct ir_graph *graph, ir_value_id from, ir_value_id to)
         for (int32_t i = 0; i < graph->nodes[n].inputs; i++)
             if (graph->nodes[n].input[i] == from)
                 graph->nodes[n].input[i] = to;
-    if (graph->logits == from)
-        graph->logits = to;
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        if (graph->outputs[i] == from)
+            graph->outputs[i] = to;
 }
 
 void ir_kill_node(struct ir_graph *graph, ir_node_id node)
@@ -56,8 +59,17 @@ void ir_count_uses(struct ir_graph *graph)
     for (int32_t n = 0; n < graph->node_count; n++)
         for (int32_t i = 0; i < graph->nodes[n].inputs && !graph->nodes[n].dead; i++)
             graph->values[graph->nodes[n].input[i]].uses++;
-    if (graph->logits >= 0)
-        graph->values[graph->logits].uses++;
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        if (graph->outputs[i] >= 0)
+            graph->values[graph->outputs[i]].uses++;
+}
+
+bool ir_is_output(const struct ir_graph *graph, ir_value_id value)
+{
+    bool is_output = false;
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        is_output |= value != IR_NONE && graph->outputs[i] == value;
+    return is_output;
 }
 
 /* ---- compaction ---- */
@@ -158,8 +170,9 @@ static void mark_values(const struct ir_graph *graph, uint8_t *used)
         for (int32_t i = 0; i < node->outputs; i++)
             used[node->output[i]] = 1;
     }
-    const ir_value_id interface[] = {graph->token_input, graph->batch, graph->logits};
-    for (int i = 0; i < 3; i++)
+    const ir_value_id interface[] = {graph->token_input, graph->batch,
+                                     graph->outputs[IR_OUT_LOGITS], graph->outputs[IR_OUT_HIDDEN]};
+    for (int i = 0; i < INTERFACE; i++)
         if (interface[i] >= 0)
             used[interface[i]] = 1;
     for (int32_t v = 0; v < graph->value_count; v++)
@@ -181,8 +194,9 @@ static void remap_nodes(struct ir_graph *graph, const int32_t *map)
             graph->values[node->output[i]].producer_output = i;
         }
     }
-    ir_value_id *interface[] = {&graph->token_input, &graph->batch, &graph->logits};
-    for (int i = 0; i < 3; i++)
+    ir_value_id *interface[] = {&graph->token_input, &graph->batch, &graph->outputs[IR_OUT_LOGITS],
+                                &graph->outputs[IR_OUT_HIDDEN]};
+    for (int i = 0; i < INTERFACE; i++)
         if (*interface[i] >= 0)
             *interface[i] = map[*interface[i]];
 }

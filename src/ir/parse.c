@@ -784,13 +784,15 @@ static bool parse_state(struct parser *p)
     return define(p, name, ir_add_state(p->graph, name, group));
 }
 
-static bool parse_output(struct parser *p)
+static bool parse_output(struct parser *p, enum ir_output output)
 {
     char name[NAME_BYTES];
     if (!parse_name(p, "%", name))
         return false;
-    p->has_output = true;
-    p->graph->logits = lookup(p, name);
+    if (p->graph->outputs[output] != IR_NONE)
+        return fail(p, "a second output of this kind");
+    p->graph->outputs[output] = lookup(p, name);
+    p->has_output = output == IR_OUT_LOGITS;
     return p->status == HASTEN_OK;
 }
 
@@ -829,9 +831,11 @@ static bool parse_line(struct parser *p)
         return parse_group(p);
     if (have(p, "state "))
         return parse_state(p);
+    if (have(p, "hidden "))
+        return parse_output(p, IR_OUT_HIDDEN);
     if (have(p, "out "))
-        return parse_output(p);
-    return fail(p, "expected in, batch, group, state, out or a node");
+        return parse_output(p, IR_OUT_LOGITS);
+    return fail(p, "expected in, batch, group, state, hidden, out or a node");
 }
 
 static void parse_lines(struct parser *p, struct hs_str text)

@@ -302,7 +302,12 @@ void ir_print(const struct ir_graph *graph, struct hs_buffer *out)
         ir_print_node(graph, n, out);
         hs_buffer_printf(out, "\n");
     }
+    if (graph->outputs[IR_OUT_HIDDEN] != IR_NONE) {
+        hs_buffer_printf(out, "hidden ");
+        print_operand(graph, graph->outputs[IR_OUT_HIDDEN], out);
+        hs_buffer_printf(out, "\n");
+    }
     hs_buffer_printf(out, "out ");
-    print_operand(graph, graph->logits, out);
+    print_operand(graph, graph->outputs[IR_OUT_LOGITS], out);
     hs_buffer_printf(out, "\n");
 }

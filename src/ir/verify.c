@@ -552,6 +552,15 @@ static enum hasten_status check_node(struct check *check)
     return HASTEN_OK;
 }
 
+static bool is_hidden(const struct ir_graph *graph, ir_value_id output)
+{
+    const struct ir_value *value = &graph->values[output];
+    if (value->kind != IR_VALUE_TEMP || value->dtype != TN_F32 || value->rank != 2)
+        return false;
+    const struct ir_dim_expr *rows = &graph->dims[value->dims[0]];
+    return rows->symbol == IR_SYM_WANTED && rows->mul == 1 && rows->add == 0;
+}
+
 static enum hasten_status check_graph(struct check *check)
 {
     const struct ir_graph *graph = check->graph;
@@ -564,8 +573,15 @@ static enum hasten_status check_graph(struct check *check)
         HS_TRY(check_node(check));
     }
     check->node = NULL;
-    if (graph->logits < 0 || graph->logits >= graph->value_count || !check->defined[graph->logits])
-        return wrong(check, "no node makes the graph's output");
+    for (int i = 0; i < IR_OUTPUTS; i++) {
+        ir_value_id output = graph->outputs[i];
+        if (i != IR_OUT_LOGITS && output == IR_NONE)
+            continue;
+        if (output < 0 || output >= graph->value_count || !check->defined[output])
+            return wrong(check, "no node makes the graph's output");
+        if (i != IR_OUT_LOGITS && !is_hidden(graph, output))
+            return wrong(check, "the hidden output is not f32[R][n]");
+    }
     return HASTEN_OK;
 }
 

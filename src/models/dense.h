@@ -56,9 +56,7 @@ HS_MUST_USE enum hasten_status md_builder_finish(struct md_builder *b, struct ir
 ir_value_id md_weight(struct md_builder *b, const char *name, int64_t rows, int64_t cols);
 /* Weight blk.LAYER.PART.weight. */
 ir_value_id md_layer_weight(struct md_builder *b, const char *part, int64_t rows, int64_t cols);
-/* The embedding table, and the head: output.weight, or the table when the file has none. */
-ir_value_id md_table_weight(struct md_builder *b);
-ir_value_id md_head_weight(struct md_builder *b, ir_value_id table);
+ir_value_id md_table_weight(struct md_builder *b); /* of embeddings */
 
 /* Rows of the table times scale. */
 ir_value_id md_embed(struct md_builder *b, ir_value_id table, float scale);
@@ -66,14 +64,10 @@ ir_value_id md_matmul(struct md_builder *b, ir_value_id x, ir_value_id matrix, i
 /* add, mul (two operands), silu, gelu_tanh (y IR_NONE) */
 ir_value_id md_row_op(struct md_builder *b, enum op_id op, ir_value_id x, ir_value_id y,
                       int64_t features);
-/* value * tanh(x / value); x itself when value is 0 */
-ir_value_id md_softcap(struct md_builder *b, ir_value_id x, double value, int64_t features);
 /* Over the whole row of `features`, or over each head of it (weight of head_dim). */
 ir_value_id md_rmsnorm(struct md_builder *b, ir_value_id x, ir_value_id scale, int64_t features);
 ir_value_id md_head_rmsnorm(struct md_builder *b, ir_value_id x, ir_value_id scale, int64_t heads);
 ir_value_id md_rope(struct md_builder *b, ir_value_id x, int64_t heads, const struct md_rope *rope);
-/* Rows whose logits are wanted. */
-ir_value_id md_select_rows(struct md_builder *b, ir_value_id x);
 
 /* A page group for layers that see `window` positions (0: all). */
 int32_t md_group(struct md_builder *b, int32_t window);
@@ -82,10 +76,15 @@ struct md_attention {
     int32_t window;
     double scale, softcap;
 };
-/* Appends K and V to the layer's state and attends it. */
+/* Q, K and V of the normed x. */
+void md_project_qkv(struct md_builder *b, ir_value_id x, ir_value_id qkv[3]);
+/* Appends K and V to the layer's state, attends it and projects what comes out. */
 ir_value_id md_attend(struct md_builder *b, const ir_value_id qkv[3],
                       const struct md_attention *attention);
-/* Names the value as the graph's output. */
-void md_finish_logits(struct md_builder *b, ir_value_id logits);
+/* down(activation(gate) * up) of the normed x. */
+ir_value_id md_gated_feed_forward(struct md_builder *b, ir_value_id x, enum op_id activation);
+/* The graph's outputs for the wanted rows: the normed x, and its logits by output.weight, or by the
+ * table when the file has none. softcap c > 0: c * tanh(logits / c). */
+void md_head(struct md_builder *b, ir_value_id x, ir_value_id table, double softcap);
 
 #endif

@@ -92,7 +92,7 @@ ir_value_id md_table_weight(struct md_builder *b)
     return md_weight(b, "token_embd.weight", b->facts->vocab, b->facts->embedding);
 }
 
-ir_value_id md_head_weight(struct md_builder *b, ir_value_id table)
+static ir_value_id head_weight(struct md_builder *b, ir_value_id table)
 {
     return gguf_find_tensor(b->file, "output.weight")
                ? md_weight(b, "output.weight", b->facts->vocab, b->facts->embedding)
@@ -142,17 +142,6 @@ ir_value_id md_row_op(struct md_builder *b, enum op_id op, ir_value_id x, ir_val
     return emit(b, op, &attrs, (ir_value_id[]){x, y}, y == IR_NONE ? 1 : 2, features);
 }
 
-ir_value_id md_select_rows(struct md_builder *b, ir_value_id x)
-{
-    return md_row_op(b, OP_SELECT_ROWS, x, b->batch, b->facts->embedding);
-}
-
-ir_value_id md_softcap(struct md_builder *b, ir_value_id x, double value, int64_t features)
-{
-    const struct op_scale_attrs attrs = {.features = features, .value = (float)value};
-    return value > 0 ? emit(b, OP_SOFTCAP, &attrs, &x, 1, features) : x;
-}
-
 ir_value_id md_rmsnorm(struct md_builder *b, ir_value_id x, ir_value_id scale, int64_t features)
 {
     const struct op_norm_attrs attrs = {.features = features, .eps = b->facts->norm_eps};
@@ -181,7 +170,18 @@ ir_value_id md_rope(struct md_builder *b, ir_value_id x, int64_t heads, const st
                 heads * b->facts->head_dim);
 }
 
-/* ---- attention ---- */
+/* ---- parts of a layer ---- */
+
+void md_project_qkv(struct md_builder *b, ir_value_id x, ir_value_id qkv[3])
+{
+    static const char *const parts[3] = {"attn_q", "attn_k", "attn_v"};
+    int64_t e = b->facts->embedding;
+    ir_value_id h = md_rmsnorm(b, x, md_layer_weight(b, "attn_norm", 0, e), e);
+    for (int i = 0; i < 3; i++) {
+        int64_t width = (i ? b->facts->kv_heads : b->facts->heads) * b->facts->head_dim;
+        qkv[i] = md_matmul(b, h, md_layer_weight(b, parts[i], width, e), width);
+    }
+}
 
 int32_t md_group(struct md_builder *b, int32_t window)
 {
@@ -229,14 +229,40 @@ ir_value_id md_attend(struct md_builder *b, const ir_value_id qkv[3],
                                              .softcap = (float)attention->softcap,
                                              .kv_layer = index,
                                              .kv_dtype = (int32_t)b->options->kv_dtype};
-    return emit(b, OP_ATTENTION, &attrs, (ir_value_id[]){qkv[0], state, b->batch}, 3,
-                b->facts->heads * b->facts->head_dim);
+    int64_t width = b->facts->heads * b->facts->head_dim, e = b->facts->embedding;
+    ir_value_id o =
+        emit(b, OP_ATTENTION, &attrs, (ir_value_id[]){qkv[0], state, b->batch}, 3, width);
+    return md_matmul(b, o, md_layer_weight(b, "attn_output", e, width), e);
 }
 
-void md_finish_logits(struct md_builder *b, ir_value_id logits)
+ir_value_id md_gated_feed_forward(struct md_builder *b, ir_value_id x, enum op_id activation)
 {
+    int64_t e = b->facts->embedding, f = b->facts->feed_forward;
+    ir_value_id scale = md_layer_weight(b, "ffn_norm", 0, e);
+    ir_value_id h = b->options->fault_skip_norm && b->layer == 0 ? x : md_rmsnorm(b, x, scale, e);
+    ir_value_id gate = md_matmul(b, h, md_layer_weight(b, "ffn_gate", f, e), f);
+    ir_value_id up = md_matmul(b, h, md_layer_weight(b, "ffn_up", f, e), f);
+    gate = md_row_op(b, activation, gate, IR_NONE, f);
+    h = md_row_op(b, OP_MUL, gate, up, f);
+    return md_matmul(b, h, md_layer_weight(b, "ffn_down", e, f), e);
+}
+
+/* ---- head ---- */
+
+void md_head(struct md_builder *b, ir_value_id x, ir_value_id table, double softcap)
+{
+    int64_t e = b->facts->embedding, vocab = b->facts->vocab;
+    x = md_row_op(b, OP_SELECT_ROWS, x, b->batch, e);
+    ir_value_id hidden = md_rmsnorm(b, x, md_weight(b, "output_norm.weight", 0, e), e);
+    x = md_matmul(b, hidden, head_weight(b, table), vocab);
+    if (softcap > 0) {
+        const struct op_scale_attrs attrs = {.features = vocab, .value = (float)softcap};
+        x = emit(b, OP_SOFTCAP, &attrs, &x, 1, vocab);
+    }
     if (is_broken(b))
         return;
-    ir_set_name(b->graph, logits, "logits");
-    b->graph->logits = logits;
+    ir_set_name(b->graph, hidden, "hidden");
+    ir_set_name(b->graph, x, "logits");
+    b->graph->outputs[IR_OUT_LOGITS] = x;
+    b->graph->outputs[IR_OUT_HIDDEN] = hidden;
 }

@@ -139,43 +139,23 @@ static ir_value_id build_attention(struct md_builder *b, const struct layer_kind
 {
     const struct md_facts *facts = b->facts;
     int64_t d = facts->head_dim, e = facts->embedding;
-    int64_t width = facts->heads * d, kv_width = facts->kv_heads * d;
-    ir_value_id h = md_rmsnorm(b, x, md_layer_weight(b, "attn_norm", 0, e), e);
-    ir_value_id q = md_matmul(b, h, md_layer_weight(b, "attn_q", width, e), width);
-    ir_value_id k = md_matmul(b, h, md_layer_weight(b, "attn_k", kv_width, e), kv_width);
-    ir_value_id v = md_matmul(b, h, md_layer_weight(b, "attn_v", kv_width, e), kv_width);
-    q = md_head_rmsnorm(b, q, md_layer_weight(b, "attn_q_norm", 0, d), facts->heads);
-    k = md_head_rmsnorm(b, k, md_layer_weight(b, "attn_k_norm", 0, d), facts->kv_heads);
-    q = md_rope(b, q, facts->heads, kind->rope);
-    k = md_rope(b, k, facts->kv_heads, kind->rope);
-    ir_value_id o = md_attend(b, (ir_value_id[]){q, k, v}, &kind->attention);
-    o = md_matmul(b, o, md_layer_weight(b, "attn_output", e, width), e);
+    ir_value_id qkv[3];
+    md_project_qkv(b, x, qkv);
+    qkv[0] = md_head_rmsnorm(b, qkv[0], md_layer_weight(b, "attn_q_norm", 0, d), facts->heads);
+    qkv[1] = md_head_rmsnorm(b, qkv[1], md_layer_weight(b, "attn_k_norm", 0, d), facts->kv_heads);
+    qkv[0] = md_rope(b, qkv[0], facts->heads, kind->rope);
+    qkv[1] = md_rope(b, qkv[1], facts->kv_heads, kind->rope);
+    ir_value_id o = md_attend(b, qkv, &kind->attention);
     o = md_rmsnorm(b, o, md_layer_weight(b, "post_attention_norm", 0, e), e);
     return md_row_op(b, OP_ADD, o, x, e);
 }
 
 static ir_value_id build_feed_forward(struct md_builder *b, ir_value_id x)
 {
-    int64_t e = b->facts->embedding, f = b->facts->feed_forward;
-    ir_value_id scale = md_layer_weight(b, "ffn_norm", 0, e);
-    ir_value_id h = b->options->fault_skip_norm && b->layer == 0 ? x : md_rmsnorm(b, x, scale, e);
-    ir_value_id gate = md_matmul(b, h, md_layer_weight(b, "ffn_gate", f, e), f);
-    ir_value_id up = md_matmul(b, h, md_layer_weight(b, "ffn_up", f, e), f);
-    gate = md_row_op(b, OP_GELU_TANH, gate, IR_NONE, f);
-    h = md_row_op(b, OP_MUL, gate, up, f);
-    h = md_matmul(b, h, md_layer_weight(b, "ffn_down", e, f), e);
+    int64_t e = b->facts->embedding;
+    ir_value_id h = md_gated_feed_forward(b, x, OP_GELU_TANH);
     h = md_rmsnorm(b, h, md_layer_weight(b, "post_ffw_norm", 0, e), e);
     return md_row_op(b, OP_ADD, h, x, e);
-}
-
-static void build_head(struct md_builder *b, const struct gemma3 *gemma, ir_value_id x,
-                       ir_value_id table)
-{
-    int64_t e = b->facts->embedding, vocab = b->facts->vocab;
-    x = md_select_rows(b, x);
-    x = md_rmsnorm(b, x, md_weight(b, "output_norm.weight", 0, e), e);
-    x = md_matmul(b, x, md_head_weight(b, table), vocab);
-    md_finish_logits(b, md_softcap(b, x, gemma->logit_cap, vocab));
 }
 
 static void build_graph(struct md_builder *b, const struct gemma3 *gemma)
@@ -194,7 +174,7 @@ static void build_graph(struct md_builder *b, const struct gemma3 *gemma)
         x = build_feed_forward(b, build_attention(b, kind, x));
     }
     b->layer = IR_NONE;
-    build_head(b, gemma, x, table);
+    md_head(b, x, table, gemma->logit_cap);
 }
 
 enum hasten_status md_gemma3_build(const struct gguf_file *file, const struct md_options *options,

@@ -28,39 +28,17 @@ enum hasten_status md_llama_facts(const struct gguf_file *file, struct hs_error 
 static ir_value_id build_attention(struct md_builder *b, const struct md_rope *rope,
                                    const struct md_attention *attention, ir_value_id x)
 {
-    const struct md_facts *facts = b->facts;
-    int64_t width = facts->heads * facts->head_dim, kv_width = facts->kv_heads * facts->head_dim;
-    int64_t e = facts->embedding;
-    ir_value_id h = md_rmsnorm(b, x, md_layer_weight(b, "attn_norm", 0, e), e);
-    ir_value_id q = md_matmul(b, h, md_layer_weight(b, "attn_q", width, e), width);
-    ir_value_id k = md_matmul(b, h, md_layer_weight(b, "attn_k", kv_width, e), kv_width);
-    ir_value_id v = md_matmul(b, h, md_layer_weight(b, "attn_v", kv_width, e), kv_width);
-    q = md_rope(b, q, facts->heads, rope);
-    k = md_rope(b, k, facts->kv_heads, rope);
-    ir_value_id o = md_attend(b, (ir_value_id[]){q, k, v}, attention);
-    o = md_matmul(b, o, md_layer_weight(b, "attn_output", e, width), e);
-    return md_row_op(b, OP_ADD, x, o, e);
+    ir_value_id qkv[3];
+    md_project_qkv(b, x, qkv);
+    qkv[0] = md_rope(b, qkv[0], b->facts->heads, rope);
+    qkv[1] = md_rope(b, qkv[1], b->facts->kv_heads, rope);
+    return md_row_op(b, OP_ADD, x, md_attend(b, qkv, attention), b->facts->embedding);
 }
 
 static ir_value_id build_feed_forward(struct md_builder *b, ir_value_id x)
 {
-    int64_t e = b->facts->embedding, f = b->facts->feed_forward;
-    ir_value_id scale = md_layer_weight(b, "ffn_norm", 0, e);
-    ir_value_id h = b->options->fault_skip_norm && b->layer == 0 ? x : md_rmsnorm(b, x, scale, e);
-    ir_value_id gate = md_matmul(b, h, md_layer_weight(b, "ffn_gate", f, e), f);
-    ir_value_id up = md_matmul(b, h, md_layer_weight(b, "ffn_up", f, e), f);
-    gate = md_row_op(b, OP_SILU, gate, IR_NONE, f);
-    h = md_row_op(b, OP_MUL, gate, up, f);
-    h = md_matmul(b, h, md_layer_weight(b, "ffn_down", e, f), e);
-    return md_row_op(b, OP_ADD, x, h, e);
-}
-
-static void build_head(struct md_builder *b, ir_value_id x, ir_value_id table)
-{
-    int64_t e = b->facts->embedding;
-    x = md_select_rows(b, x);
-    x = md_rmsnorm(b, x, md_weight(b, "output_norm.weight", 0, e), e);
-    md_finish_logits(b, md_matmul(b, x, md_head_weight(b, table), b->facts->vocab));
+    ir_value_id h = md_gated_feed_forward(b, x, OP_SILU);
+    return md_row_op(b, OP_ADD, x, h, b->facts->embedding);
 }
 
 static void build_graph(struct md_builder *b, struct md_rope *rope)
@@ -77,7 +55,7 @@ static void build_graph(struct md_builder *b, struct md_rope *rope)
     for (b->layer = 0; b->layer < facts->layers; b->layer++)
         x = build_feed_forward(b, build_attention(b, rope, &attention, x));
     b->layer = IR_NONE;
-    build_head(b, x, table);
+    md_head(b, x, table, 0);
 }
 
 enum hasten_status md_llama_build(const struct gguf_file *file, const struct md_options *options,

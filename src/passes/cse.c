@@ -77,7 +77,8 @@ enum hasten_status ps_run_cse(struct ps_context *context)
         ir_kill_node(graph, n);
         ir_add_note(graph, same, context->pass);
     }
-    if (graph->logits >= 0)
-        graph->logits = map[graph->logits];
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        if (graph->outputs[i] >= 0)
+            graph->outputs[i] = map[graph->outputs[i]];
     return HASTEN_OK;
 }

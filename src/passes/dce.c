@@ -10,8 +10,9 @@ enum hasten_status ps_run_dce(struct ps_context *context)
     uint8_t *needed = ps_scratch(context, graph->value_count, sizeof *needed);
     if (!needed)
         return HASTEN_OK;
-    if (graph->logits >= 0)
-        needed[graph->logits] = 1;
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        if (graph->outputs[i] >= 0)
+            needed[graph->outputs[i]] = 1;
     for (int32_t n = graph->node_count - 1; n >= 0; n--) {
         struct ir_node *node = &graph->nodes[n];
         bool live = false;

@@ -39,7 +39,7 @@ bool ps_is_before(const struct ps_context *context, ir_value_id value, ir_node_i
 ir_node_id ps_sole_source(const struct ps_context *context, ir_value_id value, enum op_id op)
 {
     const struct ir_value *v = &context->graph->values[value];
-    if (v->uses != 1 || v->producer == IR_NONE || value == context->graph->logits)
+    if (v->uses != 1 || v->producer == IR_NONE || ir_is_output(context->graph, value))
         return IR_NONE;
     const struct ir_node *node = &context->graph->nodes[v->producer];
     return node->op == op && !node->dead ? v->producer : IR_NONE;

@@ -60,8 +60,8 @@ static void collect_workspace(struct builder *b, int32_t n)
         (struct pl_lifetime){.size_bytes = bytes, .first = n, .last = n};
 }
 
-/* Lifetimes of temporaries: from the writing node to the last reading one; the graph's output
- * lives to the end. */
+/* Lifetimes of temporaries: from the writing node to the last reading one; the graph's outputs
+ * live to the end. */
 static enum hasten_status collect_lifetimes(struct builder *b)
 {
     const struct ir_graph *graph = b->graph;
@@ -83,7 +83,9 @@ static enum hasten_status collect_lifetimes(struct builder *b)
             b->lifetimes[node->input[i]].last = n;
         collect_workspace(b, n);
     }
-    b->lifetimes[graph->logits].last = graph->node_count;
+    for (int i = 0; i < IR_OUTPUTS; i++)
+        if (graph->outputs[i] != IR_NONE)
+            b->lifetimes[graph->outputs[i]].last = graph->node_count;
     return pl_place(b->lifetimes, count, b->error, &b->plan->arena_bytes);
 }
 
@@ -228,6 +230,25 @@ static enum hasten_status build_instruction(struct builder *b, const struct ir_n
     return HASTEN_OK;
 }
 
+static void copy_outputs(struct builder *b)
+{
+    const struct ir_graph *graph = b->graph;
+    struct pl_plan *plan = b->plan;
+    ir_value_id logits = graph->outputs[IR_OUT_LOGITS], hidden = graph->outputs[IR_OUT_HIDDEN];
+    plan->logits = operand_of(b, logits);
+    plan->vocab = ir_features(graph, logits);
+    plan->hidden_count = graph->node_count;
+    if (hidden == IR_NONE)
+        return;
+    plan->hidden = operand_of(b, hidden);
+    plan->hidden_size = ir_features(graph, hidden);
+    plan->hidden_count = graph->values[hidden].producer + 1;
+    for (int32_t v = 0; v < graph->value_count; v++)
+        if (graph->values[v].kind == IR_VALUE_STATE &&
+            graph->values[v].producer >= plan->hidden_count)
+            plan->hidden_count = graph->values[v].producer + 1;
+}
+
 static enum hasten_status build_all(struct builder *b)
 {
     const struct ir_graph *graph = b->graph;
@@ -247,8 +268,7 @@ static enum hasten_status build_all(struct builder *b)
                                op_info(graph->nodes[i].op)->name),
                    status;
     }
-    plan->logits = operand_of(b, graph->logits);
-    plan->vocab = ir_features(graph, graph->logits);
+    copy_outputs(b);
     return HASTEN_OK;
 }
 

@@ -79,6 +79,9 @@ struct pl_plan {
     size_t scratch_bytes;     /* per thread */
     struct pl_operand logits; /* f32[R][vocab] */
     int64_t vocab;
+    struct pl_operand hidden; /* f32[R][hidden_size]; PL_NONE: the graph has no such output */
+    int64_t hidden_size;
+    int32_t hidden_count; /* the first so many instructions give it and write all states */
 };
 
 /* Builds the plan of a lowered, verified graph. Everything needed is copied. UNSUPPORTED when no

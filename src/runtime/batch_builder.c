@@ -11,6 +11,7 @@ struct rt_batch {
     int32_t *block;
     int32_t *row_start, *kv_len, *seq_of_row, *position, *rows, *tokens;
     int32_t *first[KN_PAGE_GROUPS], *table[KN_PAGE_GROUPS];
+    bool wants_logits;
 };
 
 /* Hands out consecutive parts of the block; with block == NULL only counts. */
@@ -80,6 +81,7 @@ void rt_batch_begin(struct rt_batch *batch)
 {
     batch->view.tokens = batch->view.sequences = batch->view.wanted_rows = 0;
     batch->row_start[0] = 0;
+    batch->wants_logits = false;
 }
 
 static void add_tables(struct rt_batch *batch, const struct rt_sequence *sequence, int32_t s)
@@ -102,7 +104,7 @@ enum hasten_status rt_batch_add(struct rt_batch *batch, const struct rt_sequence
 {
     struct kn_batch *view = &batch->view;
     const struct rt_batch_limits *limits = &batch->limits;
-    int32_t wanted_rows = wanted == RT_WANT_ALL ? count : wanted == RT_WANT_LAST ? 1 : 0;
+    int32_t wanted_rows = wanted == RT_WANT_ALL ? count : wanted == RT_WANT_NONE ? 0 : 1;
     int64_t length = rt_sequence_length(sequence);
     if (count < 1 || count > limits->tokens_max - view->tokens ||
         view->sequences == limits->sequences_max ||
@@ -125,6 +127,7 @@ enum hasten_status rt_batch_add(struct rt_batch *batch, const struct rt_sequence
         if (i >= count - wanted_rows)
             batch->rows[view->wanted_rows++] = row;
     }
+    batch->wants_logits |= wanted == RT_WANT_ALL || wanted == RT_WANT_LAST;
     view->tokens += count;
     batch->row_start[s + 1] = view->tokens;
     batch->kv_len[s] = (int32_t)length + count;
@@ -139,4 +142,9 @@ const struct kn_batch *rt_batch_view(const struct rt_batch *batch)
 const int32_t *rt_batch_tokens(const struct rt_batch *batch)
 {
     return batch->tokens;
+}
+
+bool rt_batch_wants_logits(const struct rt_batch *batch)
+{
+    return batch->wants_logits;
 }

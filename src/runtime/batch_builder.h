@@ -14,7 +14,12 @@ struct rt_batch_limits {
     int32_t pages_max; /* of one sequence's table */
 };
 
-enum rt_wanted { RT_WANT_NONE, RT_WANT_LAST, RT_WANT_ALL };
+enum rt_wanted {
+    RT_WANT_NONE,
+    RT_WANT_LAST,  /* logits of the last token */
+    RT_WANT_ALL,   /* of every token */
+    RT_WANT_HIDDEN /* the last token's hidden state; logits only if another sequence wants some */
+};
 
 struct rt_batch;
 
@@ -31,5 +36,6 @@ HS_MUST_USE enum hasten_status rt_batch_add(struct rt_batch *batch,
 /* Views of what was added; valid until the next rt_batch_begin. */
 const struct kn_batch *rt_batch_view(const struct rt_batch *batch);
 const int32_t *rt_batch_tokens(const struct rt_batch *batch); /* [T] token ids */
+bool rt_batch_wants_logits(const struct rt_batch *batch);     /* any of it */
 
 #endif

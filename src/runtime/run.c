@@ -54,6 +54,7 @@ struct rt_run {
     const int32_t *tokens;
     int members;
     uint32_t base;
+    int32_t instructions;               /* of the plan's: all, or without the head */
     int32_t units, chunk_units, chunks; /* of the current instruction */
     struct claim *claims;               /* [threads] */
     _Alignas(64) _Atomic uint32_t sequence;
@@ -241,7 +242,7 @@ static void deal(struct rt_run *run, uint32_t tag)
 static void advance(struct rt_run *run, int member, int32_t index)
 {
     struct kn_call call;
-    for (; index < run->plan->instruction_count; index++) {
+    for (; index < run->instructions; index++) {
         bind_call(run, index, &call);
         const struct kn_kernel *kernel = run->plan->instructions[index].kernel;
         int64_t units = has_failed(run) ? 0 : kernel->units(&call);
@@ -263,7 +264,7 @@ static void advance(struct rt_run *run, int member, int32_t index)
             record(run, index, call.rows);
     }
     uint32_t tag = run->base + (uint32_t)index;
-    if (index < run->plan->instruction_count)
+    if (index < run->instructions)
         deal(run, tag);
     atomic_store_explicit(&run->done, 0, memory_order_relaxed);
     atomic_store_explicit(&run->sequence, tag, memory_order_release);
@@ -320,7 +321,7 @@ static void walk(void *context, int member, int threads)
     unsigned saved = _mm_getcsr();
     _mm_setcsr(0x9fc0); /* all exceptions masked, round to nearest, denormals are zero */
 #endif
-    uint32_t end = run->base + (uint32_t)run->plan->instruction_count;
+    uint32_t end = run->base + (uint32_t)run->instructions;
     if (member == 0)
         advance(run, member, 0);
     unsigned rounds = 0;
@@ -353,6 +354,8 @@ enum hasten_status rt_run_step(struct rt_run *run, const struct rt_batch *batch,
     if (run->members > run->threads || run->batch->tokens > run->plan->limits.tokens_max ||
         run->batch->wanted_rows > run->plan->limits.wanted_max)
         return hs_fail(error, HASTEN_INVALID_ARGUMENT, NULL, "the step exceeds the plan's bounds");
+    run->instructions =
+        rt_batch_wants_logits(batch) ? run->plan->instruction_count : run->plan->hidden_count;
     /* A base of its own for every step: no number of an earlier step is ever published again
      * (until 2^32 instructions later, when no member can still be looking at it). The number
      * before the base means "nothing published". */
@@ -376,6 +379,11 @@ enum hasten_status rt_run_step(struct rt_run *run, const struct rt_batch *batch,
     }
     *logits_out = resolve(run, run->plan->logits);
     return HASTEN_OK;
+}
+
+const float *rt_run_hidden(struct rt_run *run)
+{
+    return resolve(run, run->plan->hidden);
 }
 
 void rt_run_cancel(struct rt_run *run)

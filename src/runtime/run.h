@@ -22,14 +22,17 @@ HS_MUST_USE enum hasten_status rt_run_open(const struct pl_plan *plan, const str
 void rt_run_close(struct rt_run **run);
 
 /*
- * Executes one step: reads the batch, appends K and V to the pages, computes logits f32[R][vocab],
- * valid until the next step. Any thread may call it; it is member 0 of the team meanwhile. On an
- * error (CANCELLED, a kernel's status) the pages' contents of the new positions are undefined and
- * the caller must not commit them.
+ * Executes one step: reads the batch, appends K and V to the pages, computes logits f32[R][vocab]
+ * and hidden states, valid until the next step. When no row's logits are wanted the head is left
+ * out, and the logits are undefined. Any thread may call it; it is member 0 of the team meanwhile.
+ * On an error (CANCELLED, a kernel's status) the pages' contents of the new positions are undefined
+ * and the caller must not commit them.
  */
 HS_MUST_USE enum hasten_status rt_run_step(struct rt_run *run, const struct rt_batch *batch,
                                            struct hs_team *team, struct hs_error *error,
                                            const float **logits_out);
+/* Hidden states f32[R][plan.hidden_size] of the latest step; NULL when the plan has none. */
+const float *rt_run_hidden(struct rt_run *run);
 /* Asks a running step to stop at the next unit; from any thread or a signal handler. Cleared when
  * the next step starts. */
 void rt_run_cancel(struct rt_run *run);

@@ -48,7 +48,7 @@ static struct small build(void)
     s.weight = matrix(g, "w", TN_Q4_1, 64, 32);
     ir_value_id q = node(g, OP_MATMUL, NULL, (ir_value_id[]){s.h, s.weight}, 2, 64);
     s.y = node(g, OP_ATTENTION, &attention, (ir_value_id[]){q, s.next, g->batch}, 3, 64);
-    g->logits = s.y;
+    g->outputs[IR_OUT_LOGITS] = s.y;
     ir_set_name(g, s.y, "logits");
     ir_count_uses(g);
     return s;
@@ -128,7 +128,7 @@ TEST(odd_names_and_numbers_are_quoted_and_exact)
     const char *value = strstr(text.data, "value=");
     CHECK(value && strtof(value + 6, NULL) == attrs.value);
     hs_buffer_clear(&text);
-    g->logits = y;
+    g->outputs[IR_OUT_LOGITS] = y;
     ir_print(g, &text);
     CHECK(strncmp(text.data, "graph @\"a \\\"b\\\"\\\\\\x0a\" canonical\n", 33) == 0);
     hs_buffer_free(&text);
@@ -180,7 +180,7 @@ TEST(compaction_moves_drops_and_renumbers)
     for (int32_t n = 0; n < s.g->node_count; n++)
         CHECK_INT(s.g->values[s.g->nodes[n].output[0]].producer, n);
     CHECK_INT(s.g->values[s.g->nodes[0].output[0]].uses, 2);
-    CHECK_INT(s.g->values[s.g->logits].uses, 1);
+    CHECK_INT(s.g->values[s.g->outputs[IR_OUT_LOGITS]].uses, 1);
     /* the constants' index still finds what is there */
     CHECK_INT(ir_const_tensor(s.g, "norm", TN_F32, 1, (int64_t[]){32}), 1);
     CHECK_INT(ir_verify(s.g, NULL), HASTEN_OK);
@@ -192,7 +192,7 @@ TEST(replaced_uses_reach_the_output)
     struct small s = build();
     ir_value_id a = node(s.g, OP_SILU, &(struct op_row_attrs){64}, &s.y, 1, 64);
     ir_replace_uses(s.g, s.y, a);
-    CHECK_INT(s.g->logits, a);
+    CHECK_INT(s.g->outputs[IR_OUT_LOGITS], a);
     ir_graph_free(&s.g);
 }
 
@@ -252,7 +252,7 @@ TEST(wrong_order_is_refused)
     s.g->nodes[1].input[0] = 99999;
     expect_wrong(s.g, "before it is defined");
     s = build();
-    s.g->logits = IR_NONE;
+    s.g->outputs[IR_OUT_LOGITS] = IR_NONE;
     expect_wrong(s.g, "no node makes the graph's output");
 }
 
@@ -294,7 +294,7 @@ static struct ir_graph *linear(struct op_linear_attrs *attrs, bool a8)
     ir_value_id y = ir_add_temp(s.g, TN_F32, rows, 64);
     const ir_value_id in[] = {x, s.g->batch, s.weight, s.y};
     ir_add_node(s.g, OP_LINEAR, attrs, in, 4, &y, 1);
-    s.g->logits = y;
+    s.g->outputs[IR_OUT_LOGITS] = y;
     return s.g;
 }
 

@@ -32,6 +32,7 @@ static const char small[] =
     "kv_dtype=f32\n"
     "%5: f32[R][32] = select_rows %4, %batch, features=32\n"
     "%logits: f32[R][32] = scale %5, features=32, value=-0.1\n"
+    "hidden %5\n"
     "out %logits\n";
 
 static struct hs_error error;
@@ -115,7 +116,9 @@ TEST(errors_name_line_and_cause)
     expect_error("features=32\n", "features=32,\n", "something is missing", "line 14");
     expect_error("features=32\n", "features=32 %4\n", "after the end of the line: '%4'", "line 14");
     expect_error("out %logits\n", "", "no output", "line");
-    expect_error("out %logits\n", "out %logits\nout %logits\n", "goes on", "line 17");
+    expect_error("out %logits\n", "out %logits\nout %logits\n", "goes on", "line 18");
+    expect_error("hidden %5", "hidden %9", "%9 is not defined", "line 16");
+    expect_error("hidden %5\n", "hidden %5\nhidden %5\n", "a second output", "line 17");
 }
 
 TEST(the_verifier_has_the_last_word)
@@ -126,6 +129,7 @@ TEST(the_verifier_has_the_last_word)
                  "heads * head_dim", "attention");
     expect_error("f32[R][32] = scale", "f32[R][33] = scale", "32 features", "scale");
     expect_error("rope(5)", "rope(99)", "", "line");
+    expect_error("hidden %5", "hidden %4", "hidden output", "");
     expect_error("graph @\"odd name\" lowered", "graph @g canonical", "lowered op", "rope_table");
 }
 

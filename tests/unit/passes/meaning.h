@@ -177,7 +177,9 @@ static uint64_t meaning_of(const struct ir_graph *graph)
                 states += out[i];
         }
     }
-    result = meaning_mix(value[graph->logits], states);
+    result = meaning_mix(value[graph->outputs[IR_OUT_LOGITS]], states);
+    if (graph->outputs[IR_OUT_HIDDEN] != IR_NONE)
+        result = meaning_mix(value[graph->outputs[IR_OUT_HIDDEN]], result);
     free(value);
     return result;
 }

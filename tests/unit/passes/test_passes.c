@@ -194,6 +194,7 @@ static struct tiny_llama random_model(uint64_t *rng)
                            .vocab = 1 + draw(rng, 70),
                            .embed_type = types[draw(rng, 5)],
                            .tied = draw(rng, 2),
+                           .gives_hidden = draw(rng, 2),
                            .factors = draw(rng, 2),
                            .gelu = draw(rng, 2),
                            .up_first = draw(rng, 2)};
@@ -251,7 +252,7 @@ TEST(a_residual_read_twice_is_not_swallowed)
     ir_value_id x =
         tiny_node(&s, OP_EMBED, &embed, (ir_value_id[]){s.g->token_input, table}, 2, 64);
     x = tiny_matmul(&s, x, "w", TN_F32, 64);
-    s.g->logits = tiny_row(&s, OP_ADD, tiny_norm(&s, x, "norm"), x);
+    s.g->outputs[IR_OUT_LOGITS] = tiny_row(&s, OP_ADD, tiny_norm(&s, x, "norm"), x);
     ir_graph_compact(s.g);
     struct ir_graph *lowered = lower(s.g, &generous, NULL, 0);
     CHECK_INT(lowered->node_count, 4);
@@ -272,7 +273,7 @@ TEST(a_summand_made_later_is_not_pulled_in)
     ir_value_id x =
         tiny_node(&s, OP_EMBED, &embed, (ir_value_id[]){s.g->token_input, table}, 2, 64);
     ir_value_id a = tiny_matmul(&s, x, "w", TN_F32, 64), b = tiny_matmul(&s, x, "u", TN_F32, 64);
-    s.g->logits = tiny_row(&s, OP_ADD, a, tiny_row(&s, OP_SILU, b, IR_NONE));
+    s.g->outputs[IR_OUT_LOGITS] = tiny_row(&s, OP_ADD, a, tiny_row(&s, OP_SILU, b, IR_NONE));
     ir_graph_compact(s.g);
     for (uint32_t mask = 0; mask < 1u << optional_passes(); mask++)
         check_mask(s.g, &generous, mask);

@@ -15,7 +15,7 @@ struct tiny_llama {
     int64_t embedding, feed_forward, vocab;
     enum tn_dtype types[7]; /* q k v o gate up down */
     enum tn_dtype embed_type;
-    bool tied, factors, gelu, up_first;
+    bool tied, factors, gelu, up_first, gives_hidden;
 };
 
 static const struct tiny_llama tiny_default = {
@@ -163,9 +163,11 @@ static struct ir_graph *tiny_build(const struct tiny_llama *m)
     s.layer = -1;
     x = tiny_row(&s, OP_SELECT_ROWS, x, s.g->batch);
     x = tiny_norm(&s, x, "output_norm");
-    s.g->logits = tiny_matmul(&s, x, m->tied ? "token_embd" : "output",
-                              m->tied ? m->embed_type : m->types[0], m->vocab);
-    ir_set_name(s.g, s.g->logits, "logits");
+    if (m->gives_hidden)
+        s.g->outputs[IR_OUT_HIDDEN] = x;
+    s.g->outputs[IR_OUT_LOGITS] = tiny_matmul(&s, x, m->tied ? "token_embd" : "output",
+                                              m->tied ? m->embed_type : m->types[0], m->vocab);
+    ir_set_name(s.g, s.g->outputs[IR_OUT_LOGITS], "logits");
     ir_graph_compact(s.g);
     if (ir_graph_status(s.g, NULL) != HASTEN_OK)
         ir_graph_free(&s.g);

@@ -208,6 +208,31 @@ TEST(a_watched_flag_stops_a_step_and_stays_set)
     close_fixture(&f);
 }
 
+TEST(the_head_is_left_out_when_nobody_wants_logits)
+{
+    enum { HIDDEN = 40 };
+    struct fixture f;
+    const float *logits;
+    int32_t token = 3;
+    open_fixture(&f, 2, 9);
+    CHECK(rt_run_hidden(f.run) == NULL); /* the plan gives none yet */
+    f.plan.hidden_count = HIDDEN;
+    f.plan.hidden = (struct pl_operand){PL_ARENA, 128};
+    for (int step = 0; step < 6; step++) {
+        const enum rt_wanted wanted[] = {RT_WANT_HIDDEN, RT_WANT_LAST, RT_WANT_NONE};
+        rt_batch_begin(f.batch);
+        CHECK_INT(rt_batch_add(f.batch, f.sequence, &token, 1, wanted[step % 3], NULL), HASTEN_OK);
+        CHECK_INT(rt_batch_view(f.batch)->wanted_rows, step % 3 < 2);
+        clear_counts();
+        CHECK_INT(rt_run_step(f.run, f.batch, f.team, NULL, &logits), HASTEN_OK);
+        CHECK_INT((const char *)rt_run_hidden(f.run) - (const char *)logits, 128);
+        for (int i = 0; i < INSTRUCTIONS; i++)
+            CHECK_INT(atomic_load(&executed[i][0]),
+                      plan_units[i] > 0 && (i < HIDDEN || step % 3 == 1));
+    }
+    close_fixture(&f);
+}
+
 TEST(a_step_allocates_nothing)
 {
     struct fixture f;
