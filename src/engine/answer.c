@@ -97,7 +97,7 @@ enum hasten_status en_answer_sample(struct en_answer *g, const float *logits,
                                     struct hs_error *error, int32_t *token_out)
 {
     const struct en_generate_options *options = g->options;
-    HS_TRY(en_check_logits(g->model, logits, error));
+    HS_TRY(en_check_nan("logits", logits, g->model->facts.vocab, error));
     struct tx_sample_input input = {
         .logits = logits,
         .output_index = (uint64_t)g->result.completion_tokens,

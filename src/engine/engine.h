@@ -74,6 +74,7 @@ const struct pl_plan *en_plan(const struct en_model *model);
 struct rt_cache *en_cache(struct en_model *model);
 struct rt_run *en_run(struct en_model *model);
 int64_t en_context(const struct en_model *model);
+int64_t en_hidden_size(const struct en_model *model); /* of a hidden state; 0: gives none */
 int en_threads(const struct en_model *model);
 /* Short text that names everything bits depend on besides model and tokens:
  * "avx512vnni-a8.32-kv.f16". */
@@ -86,6 +87,10 @@ const struct ob_counters *en_counters(const struct en_model *model);
  * which would end the text before the answer. Fails with the reason when there is no tokenizer. */
 HS_MUST_USE enum hasten_status en_prompt_ids(const struct en_model *model, struct hs_str text,
                                              struct hs_error *error, struct tx_ids *ids);
+/* The same for a text that is complete, to be embedded: with the end token, too, where the model
+ * wants one. */
+HS_MUST_USE enum hasten_status en_text_ids(const struct en_model *model, struct hs_str text,
+                                           struct hs_error *error, struct tx_ids *ids);
 /* Appends the conversation as the model's template writes it, up to where the next answer begins;
  * templates see the local time. Fails with the reason when there is no usable template. */
 HS_MUST_USE enum hasten_status en_chat_render(const struct en_model *model,

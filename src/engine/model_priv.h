@@ -62,8 +62,8 @@ HS_MUST_USE enum hasten_status en_feed_in_turn(struct en_model *model, const str
 void en_count_request(struct en_model *model, const struct en_generated *result,
                       enum hasten_status status);
 
-/* CORRUPT_INPUT when logits, f32[vocab], hold a NaN. */
-HS_MUST_USE enum hasten_status en_check_logits(const struct en_model *model, const float *logits,
-                                               struct hs_error *error);
+/* CORRUPT_INPUT when values ("logits", ...), f32[count], hold a NaN. */
+HS_MUST_USE enum hasten_status en_check_nan(const char *what, const float *values, int64_t count,
+                                            struct hs_error *error);
 
 #endif

@@ -288,6 +288,11 @@ int64_t en_context(const struct en_model *model)
     return model->context;
 }
 
+int64_t en_hidden_size(const struct en_model *model)
+{
+    return model->plan ? model->plan->hidden_size : 0;
+}
+
 int en_threads(const struct en_model *model)
 {
     return model->threads;

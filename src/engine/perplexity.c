@@ -31,7 +31,7 @@ static enum hasten_status score_row(struct en_model *model,
                                     struct score *score)
 {
     int64_t vocab = model->facts.vocab;
-    HS_TRY(en_check_logits(model, logits, error));
+    HS_TRY(en_check_nan("logits", logits, model->facts.vocab, error));
     double nll = log_sum_exp(logits, vocab) - (double)logits[target];
     score->sum += nll;
     score->sum_squares += nll * nll;

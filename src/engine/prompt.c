@@ -57,6 +57,16 @@ enum hasten_status en_prompt_ids(const struct en_model *model, struct hs_str tex
     return tx_encode(tokenizer, text, encode, error, ids);
 }
 
+enum hasten_status en_text_ids(const struct en_model *model, struct hs_str text,
+                               struct hs_error *error, struct tx_ids *ids)
+{
+    HS_TRY(en_prompt_ids(model, text, error, ids));
+    const struct tx_vocab *vocab = tx_tokenizer_vocab(model->tokenizer);
+    if (vocab->add_eos && tx_ids_push(ids, vocab->eos) != HASTEN_OK)
+        return no_memory(error);
+    return HASTEN_OK;
+}
+
 static enum hasten_status check_template(const struct en_model *model, struct hs_error *error)
 {
     const struct hs_error *reason = &model->template_error;

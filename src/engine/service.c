@@ -30,6 +30,7 @@ struct en_request {
     void (*on_end)(void *context, const struct en_request_result *result);
     struct en_answer answer;
     int32_t *tokens; /* [capacity] prompt and answer */
+    float *hidden;   /* [embedding], or NULL: not wanted */
     int64_t capacity;
     int32_t sampled; /* by the current step, or NO_TOKEN */
     bool is_over;
@@ -154,6 +155,8 @@ static void tell_end(struct en_request *r)
     if (r->result.status == HASTEN_OK)
         r->result.status = en_answer_end(&r->answer, &r->result.error);
     r->result.generated = r->answer.result;
+    if (r->result.status == HASTEN_OK && r->answer.result.finish != EN_FINISH_CANCEL)
+        r->result.hidden = r->hidden;
     r->result.end_ns = hs_clock_ns();
     en_count_request(service->model, &r->answer.result, r->result.status);
     en_answer_close(&r->answer);
@@ -206,26 +209,43 @@ static int32_t plan_step(struct en_service *service)
     for (int32_t i = 0; i < count; i++) {
         struct en_request *r = request_of(service->shares[i].job);
         r->sampled = NO_TOKEN;
+        enum rt_wanted wanted = r->options.max_tokens != 0 ? RT_WANT_LAST
+                                : r->hidden                ? RT_WANT_HIDDEN
+                                                           : RT_WANT_NONE;
         service->items[i] =
             (struct en_item){r->sequence, r->tokens + r->job.computed, service->shares[i].count,
-                             service->shares[i].is_wanted ? RT_WANT_LAST : RT_WANT_NONE};
+                             service->shares[i].is_wanted ? wanted : RT_WANT_NONE};
     }
     return count;
 }
 
-static void sample_all(struct en_service *service, int32_t count, const float *logits)
+/* Row `row` of the step's results goes to a request whose prompt is complete. */
+static void take_row(struct en_request *r, const float *logits, int64_t row)
 {
     struct hs_error error = {0};
+    struct en_model *model = r->service->model;
+    int64_t width = model->plan->hidden_size;
+    enum hasten_status status = HASTEN_OK;
+    if (r->options.max_tokens != 0) {
+        status =
+            en_answer_sample(&r->answer, logits + row * model->facts.vocab, &error, &r->sampled);
+    } else if (r->hidden) {
+        memcpy(r->hidden, rt_run_hidden(model->run) + row * width, (size_t)width * sizeof(float));
+        status = en_check_nan("hidden values", r->hidden, width, &error);
+    }
+    if (status != HASTEN_OK || r->options.max_tokens == 0)
+        finish(r, status, &error);
+}
+
+static void take_results(struct en_service *service, int32_t count, const float *logits)
+{
+    int64_t row = 0;
     for (int32_t i = 0; i < count; i++) {
         struct en_request *r = request_of(service->shares[i].job);
-        if (!service->shares[i].is_wanted)
-            continue;
-        enum hasten_status status = HASTEN_OK;
-        if (r->options.max_tokens != 0)
-            status = en_answer_sample(&r->answer, logits, &error, &r->sampled);
-        logits += service->model->facts.vocab;
-        if (status != HASTEN_OK || r->options.max_tokens == 0)
-            finish(r, status, &error);
+        bool has_row = service->items[i].wanted != RT_WANT_NONE;
+        if (service->shares[i].is_wanted)
+            take_row(r, logits, row);
+        row += has_row;
     }
 }
 
@@ -270,7 +290,7 @@ static void compute(struct en_service *service, int32_t count)
     service->steps++;
     pthread_mutex_unlock(&service->lock);
     note_cache(service);
-    sample_all(service, count, logits);
+    take_results(service, count, logits);
 }
 
 /* Hands the sampled token out. */
@@ -452,6 +472,11 @@ static enum hasten_status check_prompt(const struct en_model *model,
                        "the prompt has %" PRId64 " tokens, the context takes %" PRId64
                        " with an answer",
                        submission->prompt_count, capacity - 1);
+    if (submission->wants_hidden &&
+        (submission->generate.max_tokens != 0 || model->plan->hidden_size == 0))
+        return hs_fail(
+            error, HASTEN_INVALID_ARGUMENT, NULL,
+            "a request for a hidden state has no answer, and needs a model that has one");
     for (int64_t i = 0; i < submission->prompt_count; i++)
         if (submission->prompt[i] < 0 || submission->prompt[i] >= model->facts.vocab)
             return hs_fail(error, HASTEN_INVALID_ARGUMENT, NULL,
@@ -486,7 +511,9 @@ static enum hasten_status fill_request(struct en_request *r, const struct en_sub
     struct en_model *model = r->service->model;
     r->capacity = capacity_for(model, submission);
     r->tokens = hs_alloc((size_t)r->capacity * sizeof *r->tokens);
-    if (!r->tokens)
+    if (submission->wants_hidden)
+        r->hidden = hs_alloc((size_t)model->plan->hidden_size * sizeof *r->hidden);
+    if (!r->tokens || (submission->wants_hidden && !r->hidden))
         return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "no memory for a request");
     memcpy(r->tokens, submission->prompt, (size_t)submission->prompt_count * sizeof *r->tokens);
     r->job.known = submission->prompt_count;
@@ -548,6 +575,7 @@ void en_request_free(struct en_request **request)
     if (!*request)
         return;
     hs_free((*request)->tokens);
+    hs_free((*request)->hidden);
     hs_free(*request);
     *request = NULL;
 }

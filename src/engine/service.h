@@ -36,6 +36,8 @@ struct en_request_result {
     int64_t cached_tokens;         /* of the prompt, found computed when it started last */
     int32_t preemptions;
     uint64_t received_ns, scheduled_ns, first_token_ns, end_ns; /* hs_clock_ns; 0: never */
+    const float
+        *hidden; /* [embedding] when it was wanted and status is OK; NULL: cancelled before */
 };
 
 struct en_submission {
@@ -44,6 +46,9 @@ struct en_submission {
     /* Copied; what it points to (stop strings, biases) must live until the end. cancel and history
      * are not used. on_text returning false ends the request as cancelled. */
     struct en_generate_options generate;
+    /* No answer (max_tokens must be 0) but the hidden state of the prompt's last token, as the head
+     * would read it. The head is not computed for it. */
+    bool wants_hidden;
     /* The last callback of a request, always exactly one; the request may be freed in here. result
      * is gone with it. */
     void (*on_end)(void *context, const struct en_request_result *result);

@@ -159,7 +159,8 @@ static bool read_ids(struct sv_spec *spec, const json_t *list, struct sv_problem
         const json_t *id = json_array_get(list, i);
         json_int_t value = json_integer_value(id);
         if (!json_is_integer(id) || value < 0 || value > INT32_MAX)
-            return sv_fail(problem, 400, "prompt", "a prompt of token ids must hold ids only");
+            return sv_fail(problem, 400, sv_input_field(spec),
+                           "an array of token ids must hold ids only");
         ids[i] = (int32_t)value;
     }
     *prompt_out = (struct sv_prompt){.ids = ids, .id_count = (int64_t)count};
@@ -175,20 +176,22 @@ static bool read_prompt(struct sv_spec *spec, const json_t *json, struct sv_prob
     }
     if (json_is_array(json) && json_is_integer(json_array_get(json, 0)))
         return read_ids(spec, json, problem, prompt_out);
-    return sv_fail(problem, 400, "prompt",
-                   "prompt must be a string, token ids, or an array of these");
+    const char *field = sv_input_field(spec);
+    return sv_fail(problem, 400, field, "%s must be a string, token ids, or an array of these",
+                   field);
 }
 
 bool sv_read_prompts(struct sv_spec *spec, struct sv_problem *problem)
 {
-    const json_t *json = sv_json_field(spec->root, "prompt");
+    const char *field = sv_input_field(spec);
+    const json_t *json = sv_json_field(spec->root, field);
+    size_t most = spec->form == SV_EMBEDDING ? SV_INPUTS_MAX : SV_PROMPTS_MAX;
     if (!json)
-        return sv_fail(problem, 400, "prompt", "prompt is missing");
+        return sv_fail(problem, 400, field, "%s is missing", field);
     bool is_batch = json_is_array(json) && !json_is_integer(json_array_get(json, 0));
     size_t count = is_batch ? json_array_size(json) : 1;
-    if (count < 1 || count > SV_PROMPTS_MAX)
-        return sv_fail(problem, 400, "prompt", "a request may have 1 to %d prompts",
-                       SV_PROMPTS_MAX);
+    if (count < 1 || count > most)
+        return sv_fail(problem, 400, field, "%s may have 1 to %zu texts", field, most);
     spec->prompts = hs_arena_alloc(&spec->arena, count, sizeof *spec->prompts);
     if (!spec->prompts)
         return no_memory(problem);

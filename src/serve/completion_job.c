@@ -1,7 +1,8 @@
-/* Completions over the engine's service; see completion_job.h. */
+/* Completions and embeddings over the engine's service; see completion_job.h. */
 #include "serve/completion_job.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -137,6 +138,7 @@ static void on_logprobs(void *context, const struct tx_logprobs *logprobs)
 }
 
 static bool submit(struct sv_choice *choice, struct sv_problem *problem);
+static void submit_inputs(struct sv_job *job);
 
 /* The other answers to this prompt: it is computed now. */
 static void submit_siblings(struct sv_choice *first)
@@ -183,6 +185,22 @@ static void on_token(void *context, int32_t id)
     pthread_mutex_unlock(&job->lock);
 }
 
+/* Of length 1, as OpenAI's are. hidden: NULL when the request was cancelled. */
+static void keep_embedding(struct sv_choice *choice, const float *hidden)
+{
+    struct sv_job *job = choice->job;
+    int64_t size = en_hidden_size(job->model->model);
+    double sum = 0;
+    for (int64_t i = 0; hidden && i < size; i++)
+        sum += (double)hidden[i] * (double)hidden[i];
+    double factor = sum > 0 ? 1 / sqrt(sum) : 0;
+    for (int64_t i = 0; hidden && i < size; i++) {
+        float value = (float)((double)hidden[i] * factor);
+        hs_buffer_append(&choice->text, &value, sizeof value);
+    }
+    check_output(job, choice);
+}
+
 static void on_end(void *context, const struct en_request_result *result)
 {
     struct sv_choice *choice = context;
@@ -197,6 +215,9 @@ static void on_end(void *context, const struct en_request_result *result)
     if (result->status != HASTEN_OK) {
         sv_fail_from(&problem, &result->error);
         cancel_locked(job, &problem);
+    } else if (job->spec.form == SV_EMBEDDING) {
+        keep_embedding(choice, result->hidden);
+        submit_inputs(job);
     } else if (!job->is_cancelled) {
         if (job->spec.is_stream)
             sv_render_finish(choice);
@@ -214,6 +235,7 @@ static bool submit(struct sv_choice *choice, struct sv_problem *problem)
     struct sv_job *job = choice->job;
     const struct sv_spec *spec = &job->spec;
     struct hs_error error = {0};
+    bool is_embedding = spec->form == SV_EMBEDDING;
     struct en_submission submission = {
         .prompt = job->prompts[choice->prompt].ids,
         .prompt_count = job->prompts[choice->prompt].count,
@@ -222,11 +244,12 @@ static bool submit(struct sv_choice *choice, struct sv_problem *problem)
                      .ignore_end = spec->ignore_eos,
                      .stop = spec->stops,
                      .stop_count = spec->stop_count,
-                     .on_text = on_text,
-                     .on_token = on_token,
+                     .on_text = is_embedding ? NULL : on_text,
+                     .on_token = is_embedding ? NULL : on_token,
                      .on_logprobs = spec->logprobs >= 0 ? on_logprobs : NULL,
                      .logprobs_top = spec->logprobs > 0 ? spec->logprobs : 0,
                      .context = choice},
+        .wants_hidden = is_embedding,
         .on_end = on_end,
     };
     submission.generate.sampling.seed += (uint64_t)(choice->index % spec->n);
@@ -236,12 +259,32 @@ static bool submit(struct sv_choice *choice, struct sv_problem *problem)
     job->references++;
     if (en_service_submit(job->model->service, &submission, &error, &choice->request) == HASTEN_OK)
         return true;
-    choice->state = SV_CHOICE_ENDED;
     job->live--;
     job->references--;
+    if (error.status == HASTEN_AGAIN && is_embedding && job->live > 0) {
+        choice->state = SV_CHOICE_NEW; /* again when one of the others has ended */
+        job->fresh++;
+        return true;
+    }
+    choice->state = SV_CHOICE_ENDED;
     if (error.status == HASTEN_AGAIN)
         sv_count(&job->model->metrics.rejected, 1);
     return sv_fail_from(problem, &error);
+}
+
+/* Under the lock: inputs of embeddings, as many as may be there at a time. */
+static void submit_inputs(struct sv_job *job)
+{
+    struct sv_problem problem;
+    bool goes_on = true;
+    while (goes_on && !job->is_cancelled && job->live < SV_INPUTS_TOGETHER &&
+           job->next_input < job->choice_count) {
+        struct sv_choice *choice = &job->choices[job->next_input];
+        if (!submit(choice, &problem))
+            cancel_locked(job, &problem);
+        goes_on = choice->state != SV_CHOICE_NEW;
+        job->next_input += goes_on;
+    }
 }
 
 /* The first answer to each prompt. */
@@ -249,7 +292,9 @@ static void submit_first(struct sv_job *job)
 {
     struct sv_problem problem;
     pthread_mutex_lock(&job->lock);
-    for (int32_t i = 0; i < job->choice_count; i += job->spec.n) {
+    if (job->spec.form == SV_EMBEDDING)
+        submit_inputs(job);
+    for (int32_t i = 0; i < job->choice_count && job->spec.form != SV_EMBEDDING; i += job->spec.n) {
         if (!job->is_cancelled && !submit(&job->choices[i], &problem))
             cancel_locked(job, &problem);
     }
@@ -284,7 +329,9 @@ static bool prompt_ids(struct sv_job *job, int32_t i, struct sv_problem *problem
     const struct sv_prompt *prompt = &job->spec.prompts[i];
     struct tx_ids *ids = &job->prompts[i];
     enum hasten_status status = HASTEN_OK;
-    if (prompt->text.data)
+    if (prompt->text.data && job->spec.form == SV_EMBEDDING)
+        status = en_text_ids(job->model->model, prompt->text, &error, ids);
+    else if (prompt->text.data)
         status = en_prompt_ids(job->model->model, prompt->text, &error, ids);
     for (int64_t k = 0; k < prompt->id_count && status == HASTEN_OK; k++)
         status = tx_ids_push(ids, prompt->ids[k]);
@@ -297,12 +344,11 @@ static bool check_length(const struct sv_job *job, int64_t count, struct sv_prob
 {
     int64_t context = en_context(job->model->model), wanted = job->spec.max_tokens;
     if (count < 1)
-        return sv_fail(problem, 400, job->spec.is_chat ? "messages" : "prompt",
-                       "the prompt is empty");
+        return sv_fail(problem, 400, sv_input_field(&job->spec), "the prompt is empty");
     if (count < context && (wanted < 0 || count + wanted <= context))
         return true;
-    if (wanted < 0)
-        sv_fail(problem, 400, job->spec.is_chat ? "messages" : "prompt",
+    if (wanted <= 0)
+        sv_fail(problem, 400, sv_input_field(&job->spec),
                 "the prompt has %" PRId64 " tokens, the context %" PRId64
                 ": shorten the prompt or start the server with a larger --ctx",
                 count, context);
@@ -320,11 +366,20 @@ static bool check_length(const struct sv_job *job, int64_t count, struct sv_prob
 static bool tokenize(struct sv_job *job, struct sv_problem *problem)
 {
     for (int32_t i = 0; i < job->spec.prompt_count; i++) {
-        if (!(job->spec.is_chat ? chat_ids(job, problem) : prompt_ids(job, i, problem)) ||
+        if (!(job->spec.form == SV_CHAT ? chat_ids(job, problem) : prompt_ids(job, i, problem)) ||
             !check_length(job, job->prompts[i].count, problem))
             return false;
     }
     return true;
+}
+
+/* A vector cut short means nothing unless the model was trained for it. */
+static bool check_dimensions(const struct sv_job *job, struct sv_problem *problem)
+{
+    int64_t size = en_hidden_size(job->model->model), wanted = job->spec.dimensions;
+    return wanted == 0 || wanted == size ||
+           sv_fail(problem, 400, "dimensions",
+                   "this model's embeddings have %" PRId64 " dimensions", size);
 }
 
 static void name_job(struct sv_job *job)
@@ -332,7 +387,7 @@ static void name_job(struct sv_job *job)
     uint64_t random[2] = {hs_clock_ns(), 0};
     (void)!getrandom(random, sizeof random, 0);
     (void)snprintf(job->id, sizeof job->id, "%s-%016" PRIx64 "%08x",
-                   job->spec.is_chat ? "chatcmpl" : "cmpl", random[0], (unsigned)random[1]);
+                   job->spec.form == SV_CHAT ? "chatcmpl" : "cmpl", random[0], (unsigned)random[1]);
     job->created_s = (int64_t)time(NULL);
     if (!job->spec.has_seed)
         job->spec.sampling.seed = random[0] ^ random[1];
@@ -373,10 +428,10 @@ struct sv_job *sv_job_start(const struct sv_job_plan *plan, struct sv_spec *spec
     job->references = 1;
     job->socket = -1;
     job->spec = *spec;
-    *spec = (struct sv_spec){.is_chat = false};
+    *spec = (struct sv_spec){.form = SV_COMPLETION};
     pthread_mutex_init(&job->lock, NULL);
     name_job(job);
-    if (!make_choices(job, problem) || !tokenize(job, problem)) {
+    if (!check_dimensions(job, problem) || !make_choices(job, problem) || !tokenize(job, problem)) {
         free_job(job);
         return NULL;
     }
@@ -438,6 +493,9 @@ bool sv_job_failed(struct sv_job *job, struct sv_problem *problem_out)
 void sv_job_answer(struct sv_job *job, struct hs_buffer *out)
 {
     pthread_mutex_lock(&job->lock);
-    sv_render_answer(job, out);
+    if (job->spec.form == SV_EMBEDDING)
+        sv_render_embeddings(job, out);
+    else
+        sv_render_answer(job, out);
     pthread_mutex_unlock(&job->lock);
 }

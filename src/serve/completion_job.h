@@ -1,5 +1,6 @@
 /*
- * A completion in the making: one HTTP request, one to SV_CHOICES_MAX requests of the engine.
+ * A completion, or embeddings, in the making: one HTTP request, one to SV_CHOICES_MAX requests of
+ * the engine (embeddings: SV_INPUTS_MAX, SV_INPUTS_TOGETHER at a time).
  *
  * Threads: the service's thread brings tokens (callbacks), the I/O thread takes answers or pieces
  * of a stream, the watcher and the draining server cancel. All of a job's fields below `lock` are
@@ -19,6 +20,7 @@
 #include "serve/completion_spec.h"
 #include "serve/served_model.h"
 
+enum { SV_INPUTS_TOGETHER = 32 }; /* so that one request does not fill the queue */
 enum sv_choice_state { SV_CHOICE_NEW, SV_CHOICE_LIVE, SV_CHOICE_ENDED };
 
 struct sv_record { /* log probabilities of one token */
@@ -33,7 +35,7 @@ struct sv_choice {
     int32_t index, prompt;
     enum sv_choice_state state;
     struct en_request *request;
-    struct hs_buffer text;    /* the whole answer, unless it is a stream */
+    struct hs_buffer text;    /* the whole answer, unless it is a stream; of an embedding: f32[] */
     struct hs_buffer records; /* struct sv_record; of a stream: those not handed out yet */
     struct sv_record latest;  /* of a token that may turn out to be the end token */
     bool has_latest, has_token, has_role;
@@ -59,6 +61,7 @@ struct sv_job {
 
     pthread_mutex_t lock;
     int32_t references, live, fresh; /* choices that run, that were not submitted yet */
+    int32_t next_input;              /* of embeddings: the first that was not submitted yet */
     bool is_waiting, is_done, is_cancelled;
     struct sv_problem problem; /* http_status 0: none */
     struct hs_buffer out;      /* of a stream */
@@ -96,11 +99,12 @@ bool sv_job_failed(struct sv_job *job, struct sv_problem *problem_out);
 /* The whole answer of a job that is done and has not failed. */
 void sv_job_answer(struct sv_job *job, struct hs_buffer *out);
 
-/* ---- texts (completion_text.c), under the lock ---- */
+/* ---- texts (completion_text.c, embedding_text.c), under the lock ---- */
 
 void sv_render_piece(struct sv_choice *choice, const char *text, size_t size_bytes);
 void sv_render_finish(struct sv_choice *choice);
 void sv_render_end(struct sv_job *job); /* usage chunk and [DONE], or the error event */
 void sv_render_answer(struct sv_job *job, struct hs_buffer *out);
+void sv_render_embeddings(const struct sv_job *job, struct hs_buffer *out);
 
 #endif

@@ -121,7 +121,7 @@ static bool read_lengths(struct sv_spec *spec, struct sv_problem *problem)
 {
     const struct sv_json_range range = {0, 1e9};
     int64_t n = 1;
-    spec->max_tokens = spec->is_chat ? -1 : COMPLETION_TOKENS_DEFAULT;
+    spec->max_tokens = spec->form == SV_CHAT ? -1 : COMPLETION_TOKENS_DEFAULT;
     if (!sv_json_int(spec->root, "max_tokens", range, problem, &spec->max_tokens) ||
         !sv_json_int(spec->root, "max_completion_tokens", range, problem, &spec->max_tokens) ||
         !sv_json_int(spec->root, "n", (struct sv_json_range){1, SV_N_MAX}, problem, &n))
@@ -144,9 +144,9 @@ static bool read_stream(struct sv_spec *spec, struct sv_problem *problem)
 static bool read_logprobs(struct sv_spec *spec, struct sv_problem *problem)
 {
     const struct sv_json_range range = {0, SV_LOGPROBS_MAX};
-    int64_t count = spec->is_chat ? 0 : -1;
+    int64_t count = spec->form == SV_CHAT ? 0 : -1;
     bool is_wanted = true;
-    if (spec->is_chat) {
+    if (spec->form == SV_CHAT) {
         is_wanted = false;
         if (!sv_json_bool(spec->root, "logprobs", problem, &is_wanted) ||
             !sv_json_int(spec->root, "top_logprobs", range, problem, &count))
@@ -208,23 +208,55 @@ static bool refuse_unsupported(const struct sv_spec *spec, struct sv_problem *pr
     return true;
 }
 
-bool sv_spec_read(struct hs_str body, bool is_chat, struct sv_problem *problem,
-                  struct sv_spec *spec_out)
+const char *sv_input_field(const struct sv_spec *spec)
 {
-    struct sv_spec *spec = spec_out;
-    *spec = (struct sv_spec){.is_chat = is_chat};
-    if (!sv_json_read(body, problem, &spec->root) ||
-        !sv_json_text(spec->root, "model", problem, &spec->model) ||
-        !sv_json_bool(spec->root, "ignore_eos", problem, &spec->ignore_eos) ||
+    static const char *const names[] = {
+        [SV_COMPLETION] = "prompt", [SV_CHAT] = "messages", [SV_EMBEDDING] = "input"};
+    return names[spec->form];
+}
+
+static bool read_embedding(struct sv_spec *spec, struct sv_problem *problem)
+{
+    struct hs_str format = {0};
+    spec->n = 1;
+    spec->logprobs = -1;
+    spec->sampling = tx_sampling_default();
+    if (!sv_json_text(spec->root, "encoding_format", problem, &format) ||
+        !sv_json_int(spec->root, "dimensions", (struct sv_json_range){1, 1e9}, problem,
+                     &spec->dimensions))
+        return false;
+    spec->is_base64 = format.data && hs_str_is(format, "base64");
+    if (format.data && !spec->is_base64 && !hs_str_is(format, "float"))
+        return sv_fail(problem, 400, "encoding_format", "encoding_format must be float or base64");
+    if (is_set(sv_json_field(spec->root, "truncate_prompt_tokens")))
+        return sv_fail(problem, 400, "truncate_prompt_tokens",
+                       "truncate_prompt_tokens is not supported by this server");
+    return sv_read_prompts(spec, problem);
+}
+
+static bool read_completion(struct sv_spec *spec, struct sv_problem *problem)
+{
+    if (!sv_json_bool(spec->root, "ignore_eos", problem, &spec->ignore_eos) ||
         !read_lengths(spec, problem) || !read_sampling(spec, problem) ||
         !read_bias(spec, problem) || !read_stops(spec, problem) || !read_stream(spec, problem) ||
         !read_logprobs(spec, problem) || !refuse_unsupported(spec, problem))
         return false;
-    if (!(is_chat ? sv_read_messages(spec, problem) : sv_read_prompts(spec, problem)))
+    if (!(spec->form == SV_CHAT ? sv_read_messages(spec, problem) : sv_read_prompts(spec, problem)))
         return false;
     if (spec->prompt_count * spec->n > SV_CHOICES_MAX)
         return sv_fail(problem, 400, "n", "prompts times n may be at most %d", SV_CHOICES_MAX);
     return true;
+}
+
+bool sv_spec_read(struct hs_str body, enum sv_form form, struct sv_problem *problem,
+                  struct sv_spec *spec_out)
+{
+    struct sv_spec *spec = spec_out;
+    *spec = (struct sv_spec){.form = form};
+    if (!sv_json_read(body, problem, &spec->root) ||
+        !sv_json_text(spec->root, "model", problem, &spec->model))
+        return false;
+    return form == SV_EMBEDDING ? read_embedding(spec, problem) : read_completion(spec, problem);
 }
 
 void sv_spec_drop_source(struct sv_spec *spec)

@@ -126,7 +126,7 @@ static void put_logprobs(struct sv_choice *choice, struct hs_buffer *out)
     sv_put(out, ",\"logprobs\":");
     if (choice->job->spec.logprobs < 0 || choice->records.size_bytes == 0)
         sv_put(out, "null");
-    else if (choice->job->spec.is_chat)
+    else if (choice->job->spec.form == SV_CHAT)
         put_chat_logprobs(choice, out);
     else
         put_text_logprobs(choice, out);
@@ -146,7 +146,7 @@ static void put_head(const struct sv_job *job, const char *object, struct hs_buf
 
 static const char *object_of(const struct sv_job *job, bool is_chunk)
 {
-    if (!job->spec.is_chat)
+    if (job->spec.form != SV_CHAT)
         return "text_completion";
     return is_chunk ? "chat.completion.chunk" : "chat.completion";
 }
@@ -198,7 +198,7 @@ static void put_role(struct sv_choice *choice)
     if (choice->has_role)
         return;
     choice->has_role = true;
-    if (!choice->job->spec.is_chat)
+    if (choice->job->spec.form != SV_CHAT)
         return;
     begin_chunk(choice, out);
     sv_put(out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null");
@@ -210,9 +210,9 @@ void sv_render_piece(struct sv_choice *choice, const char *text, size_t size_byt
     struct hs_buffer *out = &choice->job->out;
     put_role(choice);
     begin_chunk(choice, out);
-    sv_put(out, choice->job->spec.is_chat ? "\"delta\":{\"content\":" : "\"text\":");
+    sv_put(out, choice->job->spec.form == SV_CHAT ? "\"delta\":{\"content\":" : "\"text\":");
     sv_put_text(out, (struct hs_str){text, size_bytes});
-    sv_put(out, choice->job->spec.is_chat ? "}" : "");
+    sv_put(out, choice->job->spec.form == SV_CHAT ? "}" : "");
     put_logprobs(choice, out);
     end_chunk(choice, NULL, out);
 }
@@ -222,7 +222,7 @@ void sv_render_finish(struct sv_choice *choice)
     struct hs_buffer *out = &choice->job->out;
     put_role(choice);
     begin_chunk(choice, out);
-    sv_put(out, choice->job->spec.is_chat ? "\"delta\":{}" : "\"text\":\"\"");
+    sv_put(out, choice->job->spec.form == SV_CHAT ? "\"delta\":{}" : "\"text\":\"\"");
     put_logprobs(choice, out);
     end_chunk(choice, en_finish_name(choice->generated.finish), out);
 }
@@ -252,7 +252,7 @@ void sv_render_end(struct sv_job *job)
 
 void sv_render_answer(struct sv_job *job, struct hs_buffer *out)
 {
-    bool is_chat = job->spec.is_chat;
+    bool is_chat = job->spec.form == SV_CHAT;
     put_head(job, object_of(job, false), out);
     sv_put(out, ",\"choices\":[");
     for (int32_t i = 0; i < job->choice_count; i++) {

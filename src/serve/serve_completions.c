@@ -1,4 +1,4 @@
-/* The two completion routes: from a body to a job, from a job to an answer or a stream. */
+/* Completions and embeddings: from a body to a job, from a job to an answer or a stream. */
 #include "serve/http_exchange.h"
 
 enum { STREAM_BLOCK_BYTES = 4096, STREAM_WAITING_BYTES = 256 << 10 };
@@ -55,13 +55,13 @@ enum MHD_Result sv_continue_completion(struct sv_exchange *exchange)
     return sv_reply_json(exchange, &body);
 }
 
-static enum MHD_Result start(struct sv_exchange *exchange, bool is_chat)
+static enum MHD_Result start(struct sv_exchange *exchange, enum sv_form form)
 {
     struct sv_server *server = exchange->server;
     struct sv_problem problem = {0};
     struct sv_spec spec;
     struct sv_model *model = NULL;
-    if (sv_spec_read(sv_body(exchange), is_chat, &problem, &spec))
+    if (sv_spec_read(sv_body(exchange), form, &problem, &spec))
         model = sv_find_model(server, spec.model, &problem);
     hs_buffer_free(&exchange->body); /* the spec has what it needs */
     if (!model) {
@@ -81,10 +81,15 @@ static enum MHD_Result start(struct sv_exchange *exchange, bool is_chat)
 
 enum MHD_Result sv_post_completions(struct sv_exchange *exchange)
 {
-    return start(exchange, false);
+    return start(exchange, SV_COMPLETION);
 }
 
 enum MHD_Result sv_post_chat(struct sv_exchange *exchange)
 {
-    return start(exchange, true);
+    return start(exchange, SV_CHAT);
+}
+
+enum MHD_Result sv_post_embeddings(struct sv_exchange *exchange)
+{
+    return start(exchange, SV_EMBEDDING);
 }

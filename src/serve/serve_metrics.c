@@ -15,7 +15,7 @@ void sv_metrics_end(struct sv_metrics *metrics, const struct en_request_result *
         ob_histogram_add(&metrics->first_token, result->first_token_ns - result->received_ns);
     if (is_good && result->generated.finish != EN_FINISH_CANCEL)
         ob_histogram_add(&metrics->end_to_end, result->end_ns - result->received_ns);
-    if (result->first_token_ns)
+    if (result->first_token_ns || (is_good && result->generated.finish != EN_FINISH_CANCEL))
         sv_count(&metrics->prompt_tokens, (uint64_t)result->generated.prompt_tokens);
 }
 

@@ -61,8 +61,6 @@ const char *sv_problem_type(const struct sv_problem *problem)
         return "rate_limit_error";
     case 500:
         return "server_error";
-    case 501:
-        return "not_supported_error";
     case 503:
         return "unavailable_error";
     default:

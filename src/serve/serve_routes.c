@@ -63,13 +63,6 @@ enum MHD_Result sv_get_metrics(struct sv_exchange *exchange)
     return sv_reply(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 
-enum MHD_Result sv_post_embeddings(struct sv_exchange *exchange)
-{
-    struct sv_problem problem;
-    sv_fail(&problem, 501, NULL, "embeddings are not supported by this server yet");
-    return sv_reply_problem(exchange, &problem);
-}
-
 /* ---- tokens ---- */
 
 /* Reads the body and finds its model and tokenizer. */

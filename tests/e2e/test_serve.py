@@ -3,9 +3,12 @@
 cancels and slow readers, limits, draining, and the unmodified `openai` client. Runs the built binary
 (HASTEN_BIN) on loopback with the default model; with MAKE_TINY_MODEL, on a tiny random one, what needs
 neither sense nor time (for the sanitizers). No times are asserted; timeouts only end what hangs."""
+import array
+import base64
 import concurrent.futures
 import http.client
 import json
+import math
 import os
 import random
 import re
@@ -24,7 +27,7 @@ SCRATCH = tempfile.TemporaryDirectory()
 MODEL, NAME = (os.path.join(SCRATCH.name, "tiny.gguf"), "tiny") if MAKE else ("smollm2-135m",) * 2
 if MAKE:
     subprocess.run([MAKE, MODEL], check=True)
-TINY = ["Errors", "Ends.test_drain", "Many.test_answers_under_load"] + [f"Shapes.test_{name}" for name in (
+TINY = ["Errors", "Embeddings.test_forms", "Embeddings.test_same_bits_in_any_company", "Ends.test_drain", "Many.test_answers_under_load"] + [f"Shapes.test_{name}" for name in (
     "health_models_version", "same_text_as_run", "stream_is_the_answer", "seed_and_n", "batch_of_prompts",
     "prefix_is_found", "zero_tokens", "metrics")]
 CLIENTS = int(os.environ.get("HASTEN_SERVE_CLIENTS", "64"))
@@ -276,6 +279,62 @@ class Shapes(Case):
         self.assertEqual(counts, sorted(counts))
 
 
+class Embeddings(Case):
+    def embed(self, texts, **fields):
+        status, answer = self.server.post("/v1/embeddings", {"input": texts, **fields})
+        self.assertEqual(status, 200, answer)
+        self.assertEqual([item["index"] for item in answer["data"]], list(range(len(answer["data"]))))
+        return [item["embedding"] for item in answer["data"]], answer["usage"]
+
+    def test_forms(self):
+        texts = ["one", "two words", "one"]
+        floats, usage = self.embed(texts)
+        packed, _ = self.embed(texts, encoding_format="base64", model=NAME, dimensions=len(floats[0]))
+        self.assertEqual(floats[0], floats[2])
+        self.assertNotEqual(floats[0], floats[1])
+        for vector, text in zip(floats, packed):
+            exact = array.array("f", base64.b64decode(text))
+            self.assertEqual(len(exact), len(vector))
+            self.assertLess(max(abs(a - b) for a, b in zip(exact, vector)), 1e-10)
+            self.assertAlmostEqual(sum(a * a for a in exact), 1, 5)
+        counts = [self.server.post("/tokenize", {"prompt": text})[1] for text in texts]
+        self.assertEqual(usage, {"prompt_tokens": sum(c["count"] for c in counts),
+                                 "total_tokens": sum(c["count"] for c in counts)})
+        self.assertEqual(self.embed([c["tokens"] for c in counts])[0], floats)
+        self.assertEqual(self.embed(texts[0])[0], floats[:1])
+
+    def test_same_bits_in_any_company(self):
+        """Many inputs of one request, beside streams, twice: the prefix cache answers the second time."""
+        rng = random.Random(SEED)
+        texts = [" ".join(rng.choice(("river", "stone", "cloud", "light")) for _ in range(1 + i % 40))
+                 for i in range(40 if MAKE else 200)]
+        alone = [self.embed(text, encoding_format="base64")[0][0] for text in texts[:10]]
+        text = self.server.complete("One, two,", max_tokens=32)["choices"][0]["text"]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            beside = [pool.submit(self.server.complete, "One, two,", max_tokens=32) for _ in range(8)]
+            many = [pool.submit(self.embed, texts, encoding_format="base64") for _ in range(2)]
+            for answer in many:
+                self.assertEqual(answer.result()[0][:10], alone)
+            self.assertEqual(many[0].result()[0], many[1].result()[0])
+            for answer in beside:
+                self.assertEqual(answer.result()["choices"][0]["text"], text)
+        self.server.wait_idle()
+
+    def test_vectors_are_those_of_an_independent_engine(self):
+        """The committed ones are llama.cpp's from the dequantized file. How far ours, from the
+        quantized one, may be off: 1.25 times llama.cpp's own distance from the quantized file."""
+        with open(os.path.join(os.path.dirname(__file__), "../golden/smollm2-135m-embeddings.json")) as file:
+            rows = json.load(file)
+        ours, _ = self.embed([row["text"] for row in rows])
+        off = 0
+        for row, vector in zip(rows, ours):
+            exact = array.array("f", base64.b64decode(row["f32"]))
+            off += 1 - sum(a * b for a, b in zip(exact, vector)) / math.sqrt(sum(a * a for a in exact))
+        peer = sum(1 - row["peer_quantized_cosine"] for row in rows)
+        print(f"\n1 - cosine, mean: {off / len(rows):.2e}, llama.cpp {peer / len(rows):.2e}", file=sys.stderr)
+        self.assertLess(off, 1.25 * peer)
+
+
 class Errors(Case):
     def refused(self, status, body, message, path="/v1/completions", headers=None, method="POST"):
         got, headers, answer = self.server.request(method, path, body, headers)
@@ -293,7 +352,9 @@ class Errors(Case):
         self.refused(403, None, "localhost", "/health", headers={"Host": "evil.example"}, method="GET")
         error, _ = self.refused(404, {"model": "other", "prompt": "x"}, "other")
         self.assertEqual((error["code"], error["param"]), ("model_not_found", "model"))
-        self.refused(501, {"input": "x"}, "embeddings", "/v1/embeddings")
+        self.refused(400, {"input": "x", "dimensions": 3}, "dimensions", "/v1/embeddings")
+        self.refused(400, {"input": "word " * 5000}, "context", "/v1/embeddings")
+        self.refused(400, {"input": []}, "1 to 2048", "/v1/embeddings")
         self.refused(400, {"prompt": [999999]}, "vocabulary")
         self.refused(400, {"tokens": [-1]}, "ids", "/detokenize")
         self.refused(400, {"prompt": 3}, "string", "/tokenize")
@@ -518,6 +579,8 @@ assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) ==
 assert chunks[-1].usage.completion_tokens == answer.usage.completion_tokens
 both = client.completions.create(model=model, prompt="One, two,", max_tokens=4, n=2, seed=3, logprobs=1)
 assert len(both.choices) == 2 and len(both.choices[0].logprobs.tokens) == 4
+vectors = client.embeddings.create(model=model, input=["Paris", "France"]).data
+assert len(vectors[0].embedding) == 576 and abs(sum(x * x for x in vectors[1].embedding) - 1) < 1e-5
 for wrong, kind in ((dict(model="no"), openai.NotFoundError), (dict(temperature=-1), openai.BadRequestError),
                     (dict(max_tokens=10**6), openai.BadRequestError)):
     try:

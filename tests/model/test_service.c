@@ -13,7 +13,7 @@
 #include "model_test.h"
 #include "random_gguf.h"
 
-enum { REQUESTS = 60, PROMPT_MOST = 150, ANSWER_MOST = 90 };
+enum { REQUESTS = 60, PROMPT_MOST = 150, ANSWER_MOST = 90, HIDDEN_MOST = 512 };
 
 struct client {
     struct en_request *request;
@@ -24,12 +24,15 @@ struct client {
     _Atomic int32_t count;
     int32_t alone_count;
     int32_t stop_after; /* cancelled by its receiver after so many tokens; 0: not */
+    bool wants_hidden;
+    float hidden[HIDDEN_MOST], hidden_alone[HIDDEN_MOST];
     struct en_generate_options options;
     struct en_request_result result;
     atomic_int ends;
 };
 
 static struct client clients[REQUESTS];
+static size_t hidden_bytes; /* of the model under test */
 
 static void keep_token(void *context, int32_t id)
 {
@@ -45,6 +48,8 @@ static void keep_end(void *context, const struct en_request_result *result)
 {
     struct client *c = context;
     c->result = *result;
+    if (result->hidden)
+        memcpy(c->hidden, result->hidden, hidden_bytes);
     en_request_free(&c->request);
     atomic_fetch_add(&c->ends, 1);
 }
@@ -63,6 +68,8 @@ static struct en_model *open_recipe(const char *name, int64_t cache_positions)
     options.keep_prefixes = true;
     struct en_model *model = mt_open(path, &options);
     unlink(path);
+    hidden_bytes = (size_t)en_hidden_size(model) * sizeof(float);
+    CHECK(hidden_bytes > 0 && hidden_bytes <= sizeof clients[0].hidden);
     return model;
 }
 
@@ -81,6 +88,9 @@ static void choose(struct client *c, int q, int64_t vocab, uint64_t seed)
     c->options.sampling.repetition_penalty = q % 5 ? 0 : 1.2;
     c->options.sampling.seed = (uint64_t)q;
     c->options.max_tokens = q % 17 == 3 ? 0 : 1 + q % ANSWER_MOST;
+    c->wants_hidden = q % 7 == 5;
+    if (c->wants_hidden)
+        c->options.max_tokens = 0;
     c->options.on_token = keep_token;
     c->options.context = c;
 }
@@ -91,7 +101,13 @@ static void answer_alone(struct en_model *model, struct client *c)
     struct hs_error error = {0};
     struct rt_sequence *sequence = NULL;
     struct en_generated result;
+    const float *logits;
     mt_must(en_sequence_open(model, &error, &sequence), &error);
+    if (c->wants_hidden) { /* from a step that computes the head, too */
+        mt_must(en_feed(model, sequence, c->prompt, c->prompt_count, 0, &error, &logits), &error);
+        memcpy(c->hidden_alone, rt_run_hidden(en_run(model)), hidden_bytes);
+        mt_must(en_sequence_rewind(model, sequence, 0, &error), &error);
+    }
     mt_must(en_generate(model, sequence, c->prompt, c->prompt_count, &c->options, &error, &result),
             &error);
     en_sequence_close(model, &sequence);
@@ -116,6 +132,9 @@ static void check_answer(const struct client *c, int q)
     CHECK(c->count <= c->alone_count);
     if (memcmp(c->tokens, c->alone, (size_t)c->count * sizeof *c->tokens) != 0)
         TEST_FAIL("request %d got other tokens than alone", q);
+    CHECK(!c->result.hidden == !(c->wants_hidden && !is_cancelled));
+    if (c->result.hidden && memcmp(c->hidden, c->hidden_alone, sizeof c->hidden) != 0)
+        TEST_FAIL("request %d got another hidden state than alone", q);
     CHECK(c->result.received_ns <= c->result.end_ns);
     CHECK_INT(c->result.generated.completion_tokens, c->count);
 }
@@ -126,6 +145,7 @@ static void submit(struct en_service *service, struct client *c)
     struct en_submission submission = {.prompt = c->prompt,
                                        .prompt_count = c->prompt_count,
                                        .generate = c->options,
+                                       .wants_hidden = c->wants_hidden,
                                        .on_end = keep_end};
     mt_must(en_service_submit(service, &submission, &error, &c->request), &error);
 }
@@ -140,7 +160,7 @@ static struct en_service_figures run_load(const char *recipe, int64_t cache_posi
     struct en_model *model = open_recipe(recipe, cache_positions);
     for (int q = 0; q < REQUESTS; q++) {
         choose(&clients[q], q, en_facts(model)->vocab, seed);
-        if (cache_positions < 512) /* tight: everybody wants much */
+        if (cache_positions < 512 && !clients[q].wants_hidden) /* tight: all want much */
             clients[q].options.max_tokens = ANSWER_MOST;
         answer_alone(model, &clients[q]);
         clients[q].stop_after = cancels && q % 4 == 0 ? 1 + q % 7 : 0;
@@ -233,6 +253,11 @@ TEST(what_does_not_fit_is_refused)
               HASTEN_INVALID_ARGUMENT);
     prompt[1] = 1;
     submission.generate.sampling.temperature = -1;
+    CHECK_INT(en_service_submit(service, &submission, &error, &clients[0].request),
+              HASTEN_INVALID_ARGUMENT);
+    submission.generate.sampling.temperature = 0;
+    submission.generate.max_tokens = 4;
+    submission.wants_hidden = true; /* and an answer */
     CHECK_INT(en_service_submit(service, &submission, &error, &clients[0].request),
               HASTEN_INVALID_ARGUMENT);
     CHECK(clients[0].request == NULL);

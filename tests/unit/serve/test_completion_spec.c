@@ -9,10 +9,16 @@
 
 static struct sv_problem problem;
 
+static bool reads_embedding(const char *body, struct sv_spec *spec)
+{
+    problem = (struct sv_problem){0};
+    return sv_spec_read(hs_str_of(body), SV_EMBEDDING, &problem, spec);
+}
+
 static bool reads(const char *body, bool is_chat, struct sv_spec *spec)
 {
     problem = (struct sv_problem){0};
-    return sv_spec_read(hs_str_of(body), is_chat, &problem, spec);
+    return sv_spec_read(hs_str_of(body), is_chat ? SV_CHAT : SV_COMPLETION, &problem, spec);
 }
 
 static void check_refused(const char *body, bool is_chat, const char *param, const char *message)
@@ -31,7 +37,7 @@ TEST(defaults_of_a_completion)
 {
     struct sv_spec spec;
     CHECK(reads("{\"prompt\": \"a\", \"what\": {\"ever\": [1]}, \"user\": null}", false, &spec));
-    CHECK(!spec.is_chat && !spec.model.data && !spec.is_stream && !spec.has_seed);
+    CHECK(spec.form == SV_COMPLETION && !spec.model.data && !spec.is_stream && !spec.has_seed);
     CHECK_INT(spec.prompt_count, 1);
     CHECK(hs_str_is(spec.prompts[0].text, "a"));
     CHECK_INT(spec.n, 1);
@@ -40,6 +46,58 @@ TEST(defaults_of_a_completion)
     CHECK_NEAR(spec.sampling.temperature, 1, 0);
     CHECK_NEAR(spec.sampling.top_p, 1, 0);
     sv_spec_free(&spec);
+}
+
+TEST(embeddings)
+{
+    struct sv_spec spec;
+    CHECK(
+        reads_embedding("{\"input\": \"a\", \"model\": \"m\", \"user\": \"u\", \"n\": 7}", &spec));
+    CHECK(spec.form == SV_EMBEDDING && !spec.is_base64 && hs_str_is(spec.model, "m"));
+    CHECK(spec.n == 1 && spec.max_tokens == 0 && spec.dimensions == 0 && !spec.is_stream);
+    CHECK_INT(spec.prompt_count, 1);
+    sv_spec_free(&spec);
+    CHECK(reads_embedding("{\"input\": [[1, 2], \"b\"], \"encoding_format\": \"base64\","
+                          "\"dimensions\": 64}",
+                          &spec));
+    CHECK(spec.is_base64 && spec.dimensions == 64);
+    CHECK_INT(spec.prompt_count, 2);
+    CHECK_INT(spec.prompts[0].id_count, 2);
+    CHECK(hs_str_is(spec.prompts[1].text, "b"));
+    sv_spec_free(&spec);
+    const char *const wrong[][2] = {
+        {"{}", "input"},
+        {"{\"prompt\": \"a\"}", "input"},
+        {"{\"input\": []}", "input"},
+        {"{\"input\": 5}", "input"},
+        {"{\"input\": [[]]}", "input"},
+        {"{\"input\": [1, 1.5]}", "input"},
+        {"{\"input\": \"a\", \"dimensions\": 0}", "dimensions"},
+        {"{\"input\": \"a\", \"encoding_format\": \"hex\"}", "encoding_format"},
+        {"{\"input\": \"a\", \"truncate_prompt_tokens\": 5}", "truncate_prompt_tokens"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CHECK(!reads_embedding(wrong[i][0], &spec));
+        sv_spec_free(&spec);
+        CHECK_INT(problem.http_status, 400);
+        CHECK_TEXT(problem.param, wrong[i][1]);
+    }
+}
+
+TEST(embeddings_are_bounded)
+{
+    struct sv_spec spec;
+    for (int count = SV_INPUTS_MAX; count <= SV_INPUTS_MAX + 1; count++) {
+        struct hs_buffer body = {0};
+        sv_put(&body, "{\"input\": [");
+        for (int i = 0; i < count; i++)
+            sv_put(&body, i ? ",\"a\"" : "\"a\"");
+        sv_put(&body, "]}");
+        problem = (struct sv_problem){0};
+        struct hs_str text = {body.data, body.size_bytes};
+        CHECK(sv_spec_read(text, SV_EMBEDDING, &problem, &spec) == (count == SV_INPUTS_MAX));
+        sv_spec_free(&spec);
+        hs_buffer_free(&body);
+    }
 }
 
 TEST(all_fields_of_a_chat)
