@@ -327,6 +327,12 @@ static bool buffer_reserve(struct hs_buffer *buffer, size_t size_bytes)
     return true;
 }
 
+void hs_buffer_reserve(struct hs_buffer *buffer, size_t size_bytes)
+{
+    if (buffer_reserve(buffer, size_bytes) && buffer->size_bytes == 0)
+        buffer->data[0] = 0;
+}
+
 void hs_buffer_append(struct hs_buffer *buffer, const void *data, size_t size_bytes)
 {
     if (!buffer_reserve(buffer, size_bytes))
@@ -340,14 +346,19 @@ void hs_buffer_append(struct hs_buffer *buffer, const void *data, size_t size_by
 void hs_buffer_printf(struct hs_buffer *buffer, const char *format, ...)
 {
     va_list arguments, again;
+    size_t room = buffer->failed ? 0 : buffer->capacity_bytes - buffer->size_bytes;
     va_start(arguments, format);
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length =
+        vsnprintf(room > 0 ? buffer->data + buffer->size_bytes : NULL, room, format, arguments);
     if (length < 0) {
         buffer->failed = true;
     } else if (buffer_reserve(buffer, (size_t)length)) {
-        (void)vsnprintf(buffer->data + buffer->size_bytes, (size_t)length + 1, format, again);
+        if ((size_t)length >= room) /* it was cut */
+            (void)vsnprintf(buffer->data + buffer->size_bytes, (size_t)length + 1, format, again);
         buffer->size_bytes += (size_t)length;
+    } else if (room > 0) {
+        buffer->data[buffer->size_bytes] = 0;
     }
     va_end(again);
     va_end(arguments);

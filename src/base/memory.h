@@ -85,6 +85,8 @@ struct hs_buffer {
     bool failed;
 };
 
+/* Makes room for size_bytes more: appends up to there allocate nothing. */
+void hs_buffer_reserve(struct hs_buffer *buffer, size_t size_bytes);
 void hs_buffer_append(struct hs_buffer *buffer, const void *data, size_t size_bytes);
 void hs_buffer_printf(struct hs_buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

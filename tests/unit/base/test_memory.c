@@ -236,4 +236,30 @@ TEST(address_space_is_committed_in_parts)
     CHECK(!hs_reserve_new(SIZE_MAX / 2));
 }
 
+TEST(a_buffer_prints_what_fits_and_what_does_not)
+{
+    struct hs_buffer buffer = {0};
+    char expected[512] = "";
+    for (int width = 0; width < 40; width++) { /* over the edge of every capacity on the way */
+        hs_buffer_printf(&buffer, "%*d|", width % 13, width);
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%*d|",
+                 width % 13, width);
+        CHECK_TEXT(buffer.data, expected);
+        CHECK_INT(buffer.size_bytes, strlen(expected));
+    }
+    hs_buffer_free(&buffer);
+    hs_buffer_reserve(&buffer, 300);
+    CHECK_TEXT(buffer.data, "");
+    uint64_t before = hs_alloc_count();
+    hs_buffer_printf(&buffer, "%300d", 7);
+    CHECK_INT(hs_alloc_count() - before, 0);
+    CHECK_INT(buffer.size_bytes, 300);
+    hs_alloc_fail_at(1, false);
+    hs_buffer_printf(&buffer, "%4000d", 7); /* too long, and no memory: as before */
+    hs_alloc_fail_at(0, false);
+    CHECK(buffer.failed);
+    CHECK_INT(strlen(buffer.data), 300);
+    hs_buffer_free(&buffer);
+}
+
 TEST_MAIN()
