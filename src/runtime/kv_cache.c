@@ -302,7 +302,7 @@ static void cut_table(struct pool *pool, struct table *table, int32_t keep)
         give_page(pool, table->entries[--table->pages]);
 }
 
-/* Moves the sequence's place in the index. */
+/* Moves the sequence's place in the index, onwards. */
 static void stand_on(struct rt_sequence *sequence, int32_t node, int32_t depth)
 {
     struct rt_prefix_index *index = sequence->cache->index;
@@ -314,13 +314,19 @@ static void stand_on(struct rt_sequence *sequence, int32_t node, int32_t depth)
     sequence->depth = depth;
 }
 
+/* Moves it back: what the sequence leaves counts as used now. */
+static void go_back(struct rt_sequence *sequence, int32_t node, int32_t depth)
+{
+    if (sequence->cache->index)
+        rt_prefix_touch(sequence->cache->index, sequence->node);
+    stand_on(sequence, node, depth);
+}
+
 void rt_sequence_close(struct rt_sequence **sequence)
 {
     if (!*sequence)
         return;
-    if ((*sequence)->cache->index)
-        rt_prefix_touch((*sequence)->cache->index, (*sequence)->node);
-    stand_on(*sequence, RT_PREFIX_ROOT, 0);
+    go_back(*sequence, RT_PREFIX_ROOT, 0);
     for (int32_t g = 0; g < (*sequence)->cache->groups; g++) {
         cut_table(&(*sequence)->cache->pools[g], &(*sequence)->tables[g], 0);
         hs_free((*sequence)->tables[g].entries);
@@ -555,7 +561,7 @@ static void rewind_trace(struct rt_sequence *sequence, int64_t length)
         node = cut->parent;
     }
     if (sequence->depth > keep)
-        stand_on(sequence, node, keep);
+        go_back(sequence, node, keep);
 }
 
 enum hasten_status rt_sequence_rewind(struct rt_sequence *sequence, int64_t length,

@@ -253,6 +253,32 @@ TEST(least_recently_used_pages_go_first)
     rt_cache_close(&cache);
 }
 
+/* A sequence that goes back to its start has used its prefix until then, as one that closes. */
+TEST(going_back_is_a_use)
+{
+    struct rt_cache *cache = open_cache(0);
+    struct rt_sequence *other = NULL;
+    choose_text(&one, 0);
+    CHECK_INT(rt_sequence_open(cache, LONGEST, NULL, &one.sequence), HASTEN_OK);
+    run_one(cache, 7 * 32);
+    for (int32_t text = 1; text < 4; text++) { /* 2 younger texts of 7 pages, then a third */
+        static struct stream later;
+        if (text == 3)
+            CHECK_INT(rt_sequence_rewind(one.sequence, 0, NULL), HASTEN_OK);
+        for (int32_t i = 0; i < LONGEST; i++)
+            later.tokens[i] = 10000 * text + i;
+        CHECK_INT(rt_sequence_open(cache, LONGEST, NULL, &later.sequence), HASTEN_OK);
+        CHECK_INT(rt_sequence_reserve(later.sequence, 7 * 32, NULL), HASTEN_OK);
+        feed(cache, &later, 7 * 32);
+        rt_sequence_close(&later.sequence);
+    }
+    CHECK_INT(rt_sequence_open(cache, LONGEST, NULL, &other), HASTEN_OK);
+    CHECK_INT(rt_sequence_adopt(other, one.tokens, LONGEST), 7 * 32);
+    rt_sequence_close(&other);
+    rt_sequence_close(&one.sequence);
+    rt_cache_close(&cache);
+}
+
 /* Going back into a kept page and on with other tokens makes a page of its own, known by all of its
  * tokens. */
 TEST(rewinding_into_a_kept_page)
