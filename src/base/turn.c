@@ -28,6 +28,13 @@ void hs_turn_take(struct hs_turn *turn)
                       bit_of(ticket));
 }
 
+/* Nobody holds the ticket that is served: whoever gets it has the turn at once. */
+bool hs_turn_try(struct hs_turn *turn)
+{
+    uint32_t ticket = atomic_load(&turn->serving);
+    return atomic_compare_exchange_strong(&turn->next, &ticket, ticket + 1);
+}
+
 void hs_turn_give(struct hs_turn *turn)
 {
     uint32_t next = atomic_load_explicit(&turn->serving, memory_order_relaxed) + 1;

@@ -10,6 +10,7 @@
 #define HASTEN_BASE_TURN_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct hs_turn {
@@ -19,6 +20,8 @@ struct hs_turn {
 
 /* Waits for all who asked before. */
 void hs_turn_take(struct hs_turn *turn);
+/* Takes it only if nobody has it or waits. */
+bool hs_turn_try(struct hs_turn *turn);
 void hs_turn_give(struct hs_turn *turn);
 
 #endif

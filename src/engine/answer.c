@@ -93,8 +93,8 @@ static void note_time(struct en_answer *g)
     g->previous_ns = now;
 }
 
-enum hasten_status en_answer_sample(struct en_answer *g, const float *logits,
-                                    struct hs_error *error, int32_t *token_out)
+enum hasten_status en_answer_sample(struct en_answer *g, struct tx_sampler *sampler,
+                                    const float *logits, struct hs_error *error, int32_t *token_out)
 {
     const struct en_generate_options *options = g->options;
     HS_TRY(en_check_nan("logits", logits, g->model->facts.vocab, error));
@@ -104,7 +104,7 @@ enum hasten_status en_answer_sample(struct en_answer *g, const float *logits,
         .recent = g->recent.tokens,
         .recent_count = g->recent.count,
     };
-    HS_TRY(tx_sample(g->sampler, &options->sampling, &input, error, token_out));
+    HS_TRY(tx_sample(sampler, &options->sampling, &input, error, token_out));
     remember(&g->recent, *token_out);
     if (options->on_logprobs)
         tx_logprobs_of(logits, (int32_t)g->model->facts.vocab, *token_out, options->logprobs_top,
@@ -144,7 +144,7 @@ static enum hasten_status prepare_recent(struct en_answer *g, const int32_t *pro
                                          int64_t prompt_count, struct hs_error *error)
 {
     const struct en_generate_options *options = g->options;
-    int64_t window = options->sampling.last_n;
+    int64_t window = tx_sampling_looks_back(&options->sampling) ? options->sampling.last_n : 0;
     if (window < 0 || window > g->model->context)
         window = g->model->context;
     g->recent.tokens = hs_calloc((size_t)window * 2, sizeof *g->recent.tokens);
@@ -163,13 +163,12 @@ static enum hasten_status prepare(struct en_answer *g, struct hs_error *error)
     if (gaps < 0 || gaps > g->model->context)
         gaps = g->model->context;
     HS_TRY(tx_sampling_check(&options->sampling, error));
-    HS_TRY(tx_sampler_open((int32_t)g->model->facts.vocab, error, &g->sampler));
     HS_TRY(ob_samples_open((size_t)gaps + 1, error, &g->gaps));
     if (options->stop_count > 0)
         HS_TRY(tx_stops_open(options->stop, options->stop_count, error, &g->stops));
-    /* Room for any piece; both are cleared before use. */
-    hs_buffer_printf(&g->text, "%*s", SHOWN_BYTES, "");
-    hs_buffer_printf(&g->shown, "%*s", SHOWN_BYTES, "");
+    /* room for any piece */
+    hs_buffer_reserve(&g->text, SHOWN_BYTES);
+    hs_buffer_reserve(&g->shown, SHOWN_BYTES);
     if (g->text.failed || g->shown.failed)
         return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "no memory for a generation");
     return HASTEN_OK;
@@ -193,7 +192,6 @@ enum hasten_status en_answer_open(const struct en_model *model,
 
 void en_answer_close(struct en_answer *g)
 {
-    tx_sampler_close(&g->sampler);
     ob_samples_close(&g->gaps);
     tx_stops_close(&g->stops);
     hs_buffer_free(&g->text);

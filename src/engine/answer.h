@@ -20,7 +20,6 @@ struct en_recent {
 struct en_answer {
     const struct en_model *model;
     const struct en_generate_options *options;
-    struct tx_sampler *sampler;
     struct ob_samples gaps;
     struct tx_stream stream;
     struct tx_stops *stops;       /* NULL: none */
@@ -42,9 +41,10 @@ HS_MUST_USE enum hasten_status en_answer_open(const struct en_model *model,
                                               struct en_answer *answer_out);
 void en_answer_close(struct en_answer *answer);
 
-/* Samples the next token; whoever calls holds the logits, f32[vocab]. CORRUPT_INPUT when they hold
- * NaN. */
-HS_MUST_USE enum hasten_status en_answer_sample(struct en_answer *answer, const float *logits,
+/* Samples the next token with anybody's sampler, which keeps nothing between calls; whoever calls
+ * holds the logits, f32[vocab]. CORRUPT_INPUT when they hold NaN. */
+HS_MUST_USE enum hasten_status en_answer_sample(struct en_answer *answer,
+                                                struct tx_sampler *sampler, const float *logits,
                                                 struct hs_error *error, int32_t *token_out);
 /* Hands the sampled token on through the options' callbacks. room: positions the sequence has left.
  * False, with the finish reason set, when it is the last one. */

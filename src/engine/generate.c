@@ -12,6 +12,7 @@ struct generation {
     struct en_model *model;
     struct rt_sequence *sequence;
     struct en_watch watch;
+    struct tx_sampler *sampler;
     struct en_answer answer;
 };
 
@@ -27,7 +28,7 @@ static enum hasten_status compute(struct generation *g, const int32_t *tokens, i
     if (!answer->previous_ns)
         answer->result.prompt_ns = hs_clock_ns() - answer->start_ns;
     if (status == HASTEN_OK && answer->options->max_tokens != 0)
-        status = en_answer_sample(answer, logits, error, token_out);
+        status = en_answer_sample(answer, g->sampler, logits, error, token_out);
     hs_turn_give(&g->model->turn);
     return status;
 }
@@ -80,6 +81,8 @@ enum hasten_status en_generate(struct en_model *model, struct rt_sequence *seque
     enum hasten_status status =
         en_answer_open(model, options, prompt, prompt_count, hs_clock_ns(), error, &g.answer);
     if (status == HASTEN_OK)
+        status = tx_sampler_open((int32_t)model->facts.vocab, error, &g.sampler);
+    if (status == HASTEN_OK)
         status = decode(&g, prompt, prompt_count, error);
     if (status == HASTEN_CANCELLED && en_is_cancelled(model, &g.watch)) {
         hs_error_clear(error);
@@ -92,5 +95,6 @@ enum hasten_status en_generate(struct en_model *model, struct rt_sequence *seque
         *result_out = g.answer.result;
     en_count_request(model, &g.answer.result, status);
     en_answer_close(&g.answer);
+    tx_sampler_close(&g.sampler);
     return status;
 }

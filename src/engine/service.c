@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "engine/answer.h"
+#include "engine/sample_team.h"
 #include "engine/scheduler.h"
 
 enum { NO_TOKEN = -1, WAITING = 1024, WAITING_TOKENS = 1 << 20, WARM_ROWS = 16 };
@@ -43,6 +43,8 @@ struct en_service {
     struct en_scheduler *scheduler;
     struct en_share *shares; /* [running] */
     struct en_item *items;   /* [running] */
+    struct en_sample_team *samplers;
+    struct en_sample_task *tasks; /* [running] */
     int32_t running;
     pthread_t thread;
     bool has_thread;
@@ -142,10 +144,9 @@ static void finish(struct en_request *r, enum hasten_status status, const struct
     en_scheduler_finish(service->scheduler, &r->job);
     pthread_mutex_unlock(&service->lock);
     rt_sequence_close(&r->sequence);
-    note_cache(service);
     r->is_over = true;
     r->result.status = status;
-    if (status != HASTEN_OK)
+    if (status != HASTEN_OK && error != &r->result.error)
         r->result.error = *error;
 }
 
@@ -219,33 +220,48 @@ static int32_t plan_step(struct en_service *service)
     return count;
 }
 
-/* Row `row` of the step's results goes to a request whose prompt is complete. */
-static void take_row(struct en_request *r, const float *logits, int64_t row)
+/* Row `row` of the step's hidden states goes to a request that wants one; ends it. */
+static void take_hidden(struct en_request *r, int64_t row)
 {
     struct hs_error error = {0};
     struct en_model *model = r->service->model;
     int64_t width = model->plan->hidden_size;
     enum hasten_status status = HASTEN_OK;
-    if (r->options.max_tokens != 0) {
-        status =
-            en_answer_sample(&r->answer, logits + row * model->facts.vocab, &error, &r->sampled);
-    } else if (r->hidden) {
+    if (r->hidden) {
         memcpy(r->hidden, rt_run_hidden(model->run) + row * width, (size_t)width * sizeof(float));
         status = en_check_nan("hidden values", r->hidden, width, &error);
     }
-    if (status != HASTEN_OK || r->options.max_tokens == 0)
-        finish(r, status, &error);
+    finish(r, status, &error);
 }
 
+/* Requests whose prompt is complete get the next token, or what they wanted instead of one. */
 static void take_results(struct en_service *service, int32_t count, const float *logits)
 {
     int64_t row = 0;
+    int32_t tasks = 0;
     for (int32_t i = 0; i < count; i++) {
         struct en_request *r = request_of(service->shares[i].job);
-        bool has_row = service->items[i].wanted != RT_WANT_NONE;
-        if (service->shares[i].is_wanted)
-            take_row(r, logits, row);
-        row += has_row;
+        if (!service->shares[i].is_wanted)
+            continue;
+        if (r->options.max_tokens == 0)
+            take_hidden(r, row);
+        else
+            service->tasks[tasks++] = (struct en_sample_task){
+                .answer = &r->answer,
+                .logits = logits + row * service->model->facts.vocab,
+                .token = &r->sampled,
+                .error = &r->result.error,
+            };
+        row += service->items[i].wanted != RT_WANT_NONE;
+    }
+    en_sample_all(service->samplers, service->tasks, tasks);
+    for (int32_t i = 0, task = 0; i < count && task < tasks; i++) {
+        struct en_request *r = request_of(service->shares[i].job);
+        if (service->tasks[task].answer != &r->answer)
+            continue;
+        enum hasten_status status = service->tasks[task++].status;
+        if (status != HASTEN_OK)
+            finish(r, status, &r->result.error);
     }
 }
 
@@ -289,7 +305,6 @@ static void compute(struct en_service *service, int32_t count)
     en_scheduler_done(service->scheduler, service->shares, count, step_ns);
     service->steps++;
     pthread_mutex_unlock(&service->lock);
-    note_cache(service);
     take_results(service, count, logits);
 }
 
@@ -318,15 +333,16 @@ static void hand_out(struct en_service *service, int32_t count)
             accept(r);
         over += r->is_over && r->sequence;
     }
-    if (over > 0)
-        hs_turn_take(&service->model->turn);
-    for (int32_t i = 0; i < count && over > 0; i++) {
+    if (over == 0)
+        return;
+    hs_turn_take(&service->model->turn);
+    for (int32_t i = 0; i < count; i++) {
         struct en_request *r = request_of(service->shares[i].job);
         if (r->is_over && r->sequence)
             finish(r, HASTEN_OK, NULL);
     }
-    if (over > 0)
-        hs_turn_give(&service->model->turn);
+    note_cache(service);
+    hs_turn_give(&service->model->turn);
 }
 
 /* ---- the thread ---- */
@@ -353,6 +369,7 @@ static void *run_service(void *argument)
             compute(service, count);
         else
             fail_oldest(service);
+        note_cache(service);
         hs_turn_give(&service->model->turn);
         hand_out(service, count);
         tell_ended(service);
@@ -382,8 +399,10 @@ static enum hasten_status open_parts(struct en_service *service,
     struct en_memory memory = {start_sequence, reserve_pages, give_pages, room, service};
     service->shares = hs_calloc((size_t)service->running, sizeof *service->shares);
     service->items = hs_calloc((size_t)service->running, sizeof *service->items);
-    if (!service->shares || !service->items)
+    service->tasks = hs_calloc((size_t)service->running, sizeof *service->tasks);
+    if (!service->shares || !service->items || !service->tasks)
         return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "no memory for a service");
+    HS_TRY(en_sample_team_open(service->model, error, &service->samplers));
     return en_scheduler_open(&limits, &memory, error, &service->scheduler);
 }
 
@@ -453,6 +472,8 @@ void en_service_close(struct en_service **service_in)
     en_scheduler_close(&service->scheduler);
     pthread_cond_destroy(&service->wake);
     pthread_mutex_destroy(&service->lock);
+    en_sample_team_close(&service->samplers);
+    hs_free(service->tasks);
     hs_free(service->shares);
     hs_free(service->items);
     hs_free(service);
@@ -519,7 +540,8 @@ static enum hasten_status fill_request(struct en_request *r, const struct en_sub
     r->job.known = submission->prompt_count;
     r->options = submission->generate;
     r->on_end = submission->on_end;
-    r->result.received_ns = hs_clock_ns();
+    r->result.queued_ns = hs_clock_ns();
+    r->result.received_ns = submission->received_ns ? submission->received_ns : r->result.queued_ns;
     HS_TRY(en_answer_open(model, &r->options, submission->prompt, submission->prompt_count,
                           r->result.received_ns, error, &r->answer));
     return rt_sequence_open(model->cache, r->capacity, error, &r->sequence);
@@ -534,11 +556,11 @@ static enum hasten_status enqueue(struct en_service *service, struct en_request 
         status = hs_fail(error, HASTEN_CANCELLED, NULL, "the service is closing");
     if (status == HASTEN_OK)
         status = en_scheduler_add(service->scheduler, &r->job, error);
-    if (status == HASTEN_OK) {
+    if (status == HASTEN_OK)
         link_request(service, r);
-        pthread_cond_signal(&service->wake);
-    }
     pthread_mutex_unlock(&service->lock);
+    if (status == HASTEN_OK) /* without the lock, which it would wait for at once */
+        pthread_cond_signal(&service->wake);
     return status;
 }
 

@@ -35,7 +35,8 @@ struct en_request_result {
     struct en_generated generated; /* finish reason and counts, when OK */
     int64_t cached_tokens;         /* of the prompt, found computed when it started last */
     int32_t preemptions;
-    uint64_t received_ns, scheduled_ns, first_token_ns, end_ns; /* hs_clock_ns; 0: never */
+    /* hs_clock_ns; 0: never. Received as the submission says; queued when it was accepted. */
+    uint64_t received_ns, queued_ns, scheduled_ns, first_token_ns, end_ns;
     const float
         *hidden; /* [embedding] when it was wanted and status is OK; NULL: cancelled before */
 };
@@ -43,6 +44,7 @@ struct en_request_result {
 struct en_submission {
     const int32_t *prompt; /* [prompt_count] copied */
     int64_t prompt_count;
+    uint64_t received_ns; /* when the client's request came (hs_clock_ns); 0: now */
     /* Copied; what it points to (stop strings, biases) must live until the end. cancel and history
      * are not used. on_text returning false ends the request as cancelled. */
     struct en_generate_options generate;

@@ -94,6 +94,11 @@ void rt_team_enter(struct rt_team *team)
     hs_turn_take(&team->turn);
 }
 
+bool rt_team_try_enter(struct rt_team *team)
+{
+    return hs_turn_try(&team->turn);
+}
+
 void rt_team_leave(struct rt_team *team)
 {
     hs_turn_give(&team->turn);

@@ -12,6 +12,8 @@
 #ifndef HASTEN_RUNTIME_SHARED_TEAM_H
 #define HASTEN_RUNTIME_SHARED_TEAM_H
 
+#include <stdbool.h>
+
 #include "base/team.h"
 
 struct rt_team;
@@ -28,6 +30,7 @@ struct hs_team *rt_team_members(const struct rt_team *team);
 /* The team's turn: one step at a time, in the order asked, over all models that share it. Around
  * every rt_run_step; never held while something else is waited for. */
 void rt_team_enter(struct rt_team *team);
+bool rt_team_try_enter(struct rt_team *team); /* false, at once, when somebody has it */
 void rt_team_leave(struct rt_team *team);
 
 #endif

@@ -127,7 +127,7 @@ static int32_t first_of(const float *logits, float value)
 
 /* --- bias and penalties ------------------------------------------------------------------- */
 
-static bool has_penalties(const struct tx_sampling *sampling)
+bool tx_sampling_looks_back(const struct tx_sampling *sampling)
 {
     bool repetition = sampling->repetition_penalty != 0 && sampling->repetition_penalty != 1;
     return sampling->last_n != 0 &&
@@ -166,7 +166,7 @@ static void apply_penalties(struct tx_sampler *sampler, const struct tx_sampling
 static const float *adjust(struct tx_sampler *sampler, const struct tx_sampling *sampling,
                            const struct tx_sample_input *input)
 {
-    if (sampling->logit_bias_count == 0 && !has_penalties(sampling))
+    if (sampling->logit_bias_count == 0 && !tx_sampling_looks_back(sampling))
         return input->logits;
     memcpy(sampler->adjusted, input->logits,
            (size_t)sampler->vocab_size * sizeof *sampler->adjusted);
@@ -175,7 +175,7 @@ static const float *adjust(struct tx_sampler *sampler, const struct tx_sampling 
         if (bias->id >= 0 && bias->id < sampler->vocab_size)
             sampler->adjusted[bias->id] = (float)((double)sampler->adjusted[bias->id] + bias->bias);
     }
-    if (has_penalties(sampling))
+    if (tx_sampling_looks_back(sampling))
         apply_penalties(sampler, sampling, input);
     return sampler->adjusted;
 }

@@ -7,6 +7,7 @@
 #ifndef HASTEN_TEXT_SAMPLER_H
 #define HASTEN_TEXT_SAMPLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/memory.h"
@@ -41,7 +42,12 @@ struct tx_sampling tx_sampling_default(void);
 HS_MUST_USE enum hasten_status tx_sampling_check(const struct tx_sampling *sampling,
                                                  struct hs_error *error);
 
-struct tx_sampler; /* work memory for one vocabulary size; one thread at a time */
+/* Whether it reads `recent`. */
+bool tx_sampling_looks_back(const struct tx_sampling *sampling);
+
+/* Work memory for one vocabulary size, 32 bytes a token; keeps nothing between samples. One thread
+ * at a time. */
+struct tx_sampler;
 HS_MUST_USE enum hasten_status tx_sampler_open(int32_t vocab_size, struct hs_error *error,
                                                struct tx_sampler **sampler_out);
 void tx_sampler_close(struct tx_sampler **sampler);

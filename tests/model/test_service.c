@@ -135,7 +135,7 @@ static void check_answer(const struct client *c, int q)
     CHECK(!c->result.hidden == !(c->wants_hidden && !is_cancelled));
     if (c->result.hidden && memcmp(c->hidden, c->hidden_alone, sizeof c->hidden) != 0)
         TEST_FAIL("request %d got another hidden state than alone", q);
-    CHECK(c->result.received_ns <= c->result.end_ns);
+    CHECK(c->result.received_ns <= c->result.queued_ns && c->result.queued_ns <= c->result.end_ns);
     CHECK_INT(c->result.generated.completion_tokens, c->count);
 }
 

@@ -14,7 +14,8 @@ static long counter; /* plain: only the turn protects it */
 static void *add(void *unused)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        hs_turn_take(&turn);
+        if (i % 3 != 0 || !hs_turn_try(&turn)) /* both ways exclude each other */
+            hs_turn_take(&turn);
         counter++;
         hs_turn_give(&turn);
     }
@@ -61,6 +62,18 @@ TEST(in_the_order_asked)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < THREADS; i++)
         CHECK_INT(order[i], i);
+}
+
+TEST(trying_never_waits)
+{
+    CHECK(hs_turn_try(&turn));
+    CHECK(!hs_turn_try(&turn));
+    hs_turn_give(&turn);
+    CHECK(hs_turn_try(&turn));
+    hs_turn_give(&turn);
+    hs_turn_take(&turn);
+    CHECK(!hs_turn_try(&turn));
+    hs_turn_give(&turn);
 }
 
 TEST_MAIN()
