@@ -3,7 +3,8 @@
 
     bench/serve/scenarios.py --hasten build/release/hasten MODEL.gguf [--overload SECONDS]
 
-overhead  time of a one-token request, minus the engine's own (its end-to-end histogram): p50 of 200.
+overhead  time of a one-token request, minus the server's own account of it (its end-to-end histogram): p50
+          of 200. This client's Python counts; build/bench/bench_overhead has less of its own.
 long      4 clients stream; then a prompt of 2,000 tokens arrives: p99 between the streams' chunks,
           without and with it.
 prefix    50 requests that share 1,000 tokens, one after the other: p50 of the time to the first chunk,

@@ -24,16 +24,29 @@ static void free_job(struct sv_job *job)
     for (int32_t i = 0; job->prompts && i < job->spec.prompt_count; i++)
         tx_ids_free(&job->prompts[i]);
     hs_buffer_free(&job->out);
+    hs_buffer_free(&job->head);
     pthread_mutex_destroy(&job->lock);
     sv_spec_free(&job->spec); /* its arena holds prompts and choices */
     hs_free(job);
 }
 
-/* Gives the lock back and a reference. */
+/* Gives the lock back and then wakes the exchange, which would wait for the lock. A connection that
+ * sleeps stays until it is woken, so it is there even if the job is not any more. */
+static void unlock(struct sv_job *job)
+{
+    void (*resume)(void *context) = job->must_wake ? job->wake : NULL;
+    void *context = job->wake_context;
+    job->must_wake = false;
+    pthread_mutex_unlock(&job->lock);
+    if (resume)
+        resume(context);
+}
+
+/* The same with a reference. */
 static void unlock_release(struct sv_job *job)
 {
     bool is_last = --job->references == 0;
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     if (is_last)
         free_job(job);
 }
@@ -48,8 +61,7 @@ void sv_job_release(struct sv_job *job)
 
 static void wake(struct sv_job *job)
 {
-    if (job->is_waiting)
-        job->wake(job->wake_context);
+    job->must_wake |= job->is_waiting;
     job->is_waiting = false;
 }
 
@@ -86,7 +98,7 @@ void sv_job_cancel(struct sv_job *job, const struct sv_problem *problem)
     pthread_mutex_lock(&job->lock);
     if (!job->is_done)
         cancel_locked(job, problem);
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
 }
 
 /* What was written must have fitted, and a reader must not be too slow. */
@@ -95,7 +107,7 @@ static void check_output(struct sv_job *job, struct sv_choice *choice)
     struct sv_problem problem;
     if (job->is_cancelled)
         return;
-    if (job->out.failed || choice->text.failed || choice->records.failed) {
+    if (job->out.failed || job->head.failed || choice->text.failed || choice->records.failed) {
         sv_fail(&problem, 503, NULL, "no memory for the answer");
         cancel_locked(job, &problem);
     } else if (job->out.size_bytes - job->out_at > job->out_limit) {
@@ -119,7 +131,7 @@ static bool on_text(void *context, const char *text, size_t size_bytes)
     }
     check_output(job, choice);
     bool goes_on = !job->is_cancelled;
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
     return goes_on;
 }
 
@@ -182,7 +194,7 @@ static void on_token(void *context, int32_t id)
     if (!choice->has_token && job->fresh > 0)
         submit_siblings(choice);
     choice->has_token = true;
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
 }
 
 /* Of length 1, as OpenAI's are. hidden: NULL when the request was cancelled. */
@@ -249,6 +261,7 @@ static bool submit(struct sv_choice *choice, struct sv_problem *problem)
                      .on_logprobs = spec->logprobs >= 0 ? on_logprobs : NULL,
                      .logprobs_top = spec->logprobs > 0 ? spec->logprobs : 0,
                      .context = choice},
+        .received_ns = job->received_ns,
         .wants_hidden = is_embedding,
         .on_end = on_end,
     };
@@ -298,7 +311,7 @@ static void submit_first(struct sv_job *job)
         if (!job->is_cancelled && !submit(&job->choices[i], &problem))
             cancel_locked(job, &problem);
     }
-    pthread_mutex_unlock(&job->lock);
+    unlock(job);
 }
 
 /* ---- preparing ---- */
@@ -391,6 +404,7 @@ static void name_job(struct sv_job *job)
     job->created_s = (int64_t)time(NULL);
     if (!job->spec.has_seed)
         job->spec.sampling.seed = random[0] ^ random[1];
+    sv_render_head(job);
 }
 
 static bool make_choices(struct sv_job *job, struct sv_problem *problem)
@@ -425,6 +439,7 @@ struct sv_job *sv_job_start(const struct sv_job_plan *plan, struct sv_spec *spec
     job->wake = plan->wake;
     job->wake_context = plan->wake_context;
     job->active = plan->active;
+    job->received_ns = plan->received_ns;
     job->references = 1;
     job->socket = -1;
     job->spec = *spec;

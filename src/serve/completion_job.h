@@ -50,11 +50,13 @@ struct sv_job {
     struct sv_spec spec;
     char id[48];
     int64_t created_s;
+    uint64_t received_ns;
+    struct hs_buffer head;  /* how the answer, or each chunk, begins */
     struct tx_ids *prompts; /* [spec.prompt_count] */
     struct sv_choice *choices;
     int32_t choice_count;
     size_t out_limit; /* bytes a slow reader may leave waiting */
-    /* Called under the lock when a waiting exchange should look again. */
+    /* Called, without the lock, when a waiting exchange should look again. */
     void (*wake)(void *context);
     void *wake_context;
     _Atomic int64_t *active; /* jobs that are not done, of the whole server */
@@ -62,7 +64,7 @@ struct sv_job {
     pthread_mutex_t lock;
     int32_t references, live, fresh; /* choices that run, that were not submitted yet */
     int32_t next_input;              /* of embeddings: the first that was not submitted yet */
-    bool is_waiting, is_done, is_cancelled;
+    bool is_waiting, must_wake, is_done, is_cancelled;
     struct sv_problem problem; /* http_status 0: none */
     struct hs_buffer out;      /* of a stream */
     size_t out_at;
@@ -78,6 +80,7 @@ struct sv_job_plan {
     void (*wake)(void *context);
     void *wake_context;
     _Atomic int64_t *active;
+    uint64_t received_ns; /* when its last byte had come, hs_clock_ns */
 };
 
 /* Tokenizes, checks and submits. Takes the spec over in any case. NULL with the problem set when
@@ -101,6 +104,7 @@ void sv_job_answer(struct sv_job *job, struct hs_buffer *out);
 
 /* ---- texts (completion_text.c, embedding_text.c), under the lock ---- */
 
+void sv_render_head(struct sv_job *job);
 void sv_render_piece(struct sv_choice *choice, const char *text, size_t size_bytes);
 void sv_render_finish(struct sv_choice *choice);
 void sv_render_end(struct sv_job *job); /* usage chunk and [DONE], or the error event */

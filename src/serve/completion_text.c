@@ -135,20 +135,28 @@ static void put_logprobs(struct sv_choice *choice, struct hs_buffer *out)
 
 /* ---- shared pieces ---- */
 
-static void put_head(const struct sv_job *job, const char *object, struct hs_buffer *out)
-{
-    hs_buffer_printf(out,
-                     "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%" PRId64 ",\"model\":", job->id,
-                     object, job->created_s);
-    sv_put_text(out, hs_str_of(job->model->name));
-    hs_buffer_printf(out, ",\"system_fingerprint\":\"%s\"", en_recipe(job->model->model));
-}
-
-static const char *object_of(const struct sv_job *job, bool is_chunk)
+static const char *object_of(const struct sv_job *job)
 {
     if (job->spec.form != SV_CHAT)
         return "text_completion";
-    return is_chunk ? "chat.completion.chunk" : "chat.completion";
+    return job->spec.is_stream ? "chat.completion.chunk" : "chat.completion";
+}
+
+/* Once: what every chunk begins with. */
+void sv_render_head(struct sv_job *job)
+{
+    struct hs_buffer *out = &job->head;
+    hs_buffer_printf(out,
+                     "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%" PRId64 ",\"model\":", job->id,
+                     object_of(job), job->created_s);
+    sv_put_text(out, hs_str_of(job->model->name));
+    hs_buffer_printf(out, ",\"system_fingerprint\":\"%s\",\"choices\":[",
+                     en_recipe(job->model->model));
+}
+
+static void put_head(const struct sv_job *job, struct hs_buffer *out)
+{
+    hs_buffer_append(out, job->head.data, job->head.size_bytes);
 }
 
 /* Each prompt counts once, however many answers it got. */
@@ -174,10 +182,9 @@ static void put_usage(const struct sv_job *job, struct hs_buffer *out)
 
 static void begin_chunk(const struct sv_choice *choice, struct hs_buffer *out)
 {
-    const struct sv_job *job = choice->job;
     hs_buffer_append(out, "data: ", 6);
-    put_head(job, object_of(job, true), out);
-    hs_buffer_printf(out, ",\"choices\":[{\"index\":%d,", (int)choice->index);
+    put_head(choice->job, out);
+    hs_buffer_printf(out, "{\"index\":%d,", (int)choice->index);
 }
 
 static void end_chunk(const struct sv_choice *choice, const char *finish, struct hs_buffer *out)
@@ -240,8 +247,8 @@ void sv_render_end(struct sv_job *job)
         return;
     if (job->spec.include_usage) {
         hs_buffer_append(out, "data: ", 6);
-        put_head(job, object_of(job, true), out);
-        sv_put(out, ",\"choices\":[],");
+        put_head(job, out);
+        sv_put(out, "],");
         put_usage(job, out);
         hs_buffer_append(out, "}\n\n", 3);
     }
@@ -253,8 +260,7 @@ void sv_render_end(struct sv_job *job)
 void sv_render_answer(struct sv_job *job, struct hs_buffer *out)
 {
     bool is_chat = job->spec.form == SV_CHAT;
-    put_head(job, object_of(job, false), out);
-    sv_put(out, ",\"choices\":[");
+    put_head(job, out);
     for (int32_t i = 0; i < job->choice_count; i++) {
         struct sv_choice *choice = &job->choices[i];
         hs_buffer_printf(out, "%s{\"index\":%d,%s", i ? "," : "", (int)i,

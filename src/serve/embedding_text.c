@@ -33,7 +33,7 @@ static void put_decimals(const struct hs_buffer *values, struct hs_buffer *out)
         memcpy(&value, values->data + at, sizeof value);
         if (at > 0)
             hs_buffer_append(out, ",", 1);
-        put_decimal(value, out);
+        put_decimal((double)value, out);
     }
     sv_put(out, "]");
 }

@@ -1,4 +1,5 @@
 /* Completions and embeddings: from a body to a job, from a job to an answer or a stream. */
+#include "base/clock.h"
 #include "serve/http_exchange.h"
 
 enum { STREAM_BLOCK_BYTES = 4096, STREAM_WAITING_BYTES = 256 << 10 };
@@ -58,6 +59,7 @@ enum MHD_Result sv_continue_completion(struct sv_exchange *exchange)
 static enum MHD_Result start(struct sv_exchange *exchange, enum sv_form form)
 {
     struct sv_server *server = exchange->server;
+    uint64_t received_ns = hs_clock_ns();
     struct sv_problem problem = {0};
     struct sv_spec spec;
     struct sv_model *model = NULL;
@@ -68,8 +70,8 @@ static enum MHD_Result start(struct sv_exchange *exchange, enum sv_form form)
         sv_spec_free(&spec);
         return sv_reply_problem(exchange, &problem);
     }
-    struct sv_job_plan plan = {model, STREAM_WAITING_BYTES, resume, exchange->connection,
-                               &server->active};
+    struct sv_job_plan plan = {model,           STREAM_WAITING_BYTES, resume, exchange->connection,
+                               &server->active, received_ns};
     exchange->job = sv_job_start(&plan, &spec, &problem);
     if (!exchange->job)
         return sv_reply_problem(exchange, &problem);

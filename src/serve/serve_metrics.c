@@ -10,7 +10,7 @@ void sv_metrics_end(struct sv_metrics *metrics, const struct en_request_result *
     bool is_good = result->status == HASTEN_OK;
     sv_count(&metrics->finished[is_good ? reasons[result->generated.finish] : SV_REASON_ERROR], 1);
     if (result->scheduled_ns)
-        ob_histogram_add(&metrics->queue, result->scheduled_ns - result->received_ns);
+        ob_histogram_add(&metrics->queue, result->scheduled_ns - result->queued_ns);
     if (result->first_token_ns)
         ob_histogram_add(&metrics->first_token, result->first_token_ns - result->received_ns);
     if (is_good && result->generated.finish != EN_FINISH_CANCEL)
