@@ -66,7 +66,7 @@ HS_MUST_USE enum hasten_status cli_parse_numbers(struct cli *cli, const char *na
                                                  const char *text, const int64_t range[2],
                                                  struct cli_numbers *numbers_out);
 
-/* Options of every command that opens a model; embedded in the command's struct. */
+/* Options of every command that opens a model; the member `model` of the command's struct. */
 struct cli_model_options {
     int64_t threads, context;
     const char *kv_type, *cpu;
@@ -75,21 +75,25 @@ struct cli_model_options {
 
 #define CLI_CONTEXT_MAX 16777216
 
+/* Rows that the tables of several commands share. Each command's file defines AT(member), the
+ * offset in its own struct, which has the member `model` or `json`. */
 /* clang-format off */
-#define CLI_THREADS_OPTION(type, member)                                                           \
-    {"threads", 't', HS_OPTION_INT, offsetof(type, member.threads), "N", NULL, 1, 256,             \
-     "threads that compute (default: all CPUs this process may use)"}
-#define CLI_KV_OPTION(type, member)                                                                \
-    {"kv-type", 0, HS_OPTION_CHOICE, offsetof(type, member.kv_type), "TYPE", "f32|f16|bf16|q8_0",  \
-     0, 0, "element type of the KV cache (default: f16)"}
-#define CLI_CPU_OPTION(type, member)                                                               \
-    {"cpu", 0, HS_OPTION_CHOICE, offsetof(type, member.cpu), "CLASS", "ref|avx2|avx512vnni", 0, 0, \
-     "use kernels of at most this machine class (default: the best one here)"}
-#define CLI_NO_PASS_OPTION(type, member)                                                           \
-    {"no-pass", 0, HS_OPTION_LIST, offsetof(type, member.no_pass), "NAME", NULL, 0, 0,             \
+#define CLI_CONTEXT_OPTION                                                                         \
+    {"ctx", 'c', HS_OPTION_INT, AT(model.context), "N", NULL, 1, CLI_CONTEXT_MAX,                  \
+     "tokens of prompt and answer together (default: the trained context, at most 4096)"}
+#define CLI_GRAPH_OPTIONS                                                                          \
+    {"kv-type", 0, HS_OPTION_CHOICE, AT(model.kv_type), "TYPE", "f32|f16|bf16|q8_0", 0, 0,         \
+     "element type of the KV cache (default: f16)"},                                               \
+    {"cpu", 0, HS_OPTION_CHOICE, AT(model.cpu), "CLASS", "ref|avx2|avx512vnni", 0, 0,              \
+     "use kernels of at most this machine class (default: the best one here)"},                    \
+    {"no-pass", 0, HS_OPTION_LIST, AT(model.no_pass), "NAME", NULL, 0, 0,                          \
      "leave out an optimization pass; names: hasten ir --passes"}
-#define CLI_JSON_OPTION(type, member)                                                              \
-    {"json", 0, HS_OPTION_FLAG, offsetof(type, member), NULL, NULL, 0, 0,                          \
+#define CLI_MODEL_OPTIONS                                                                          \
+    {"threads", 't', HS_OPTION_INT, AT(model.threads), "N", NULL, 1, 256,                          \
+     "threads that compute (default: all CPUs this process may use)"},                             \
+    CLI_GRAPH_OPTIONS
+#define CLI_JSON_OPTION                                                                            \
+    {"json", 0, HS_OPTION_FLAG, AT(json), NULL, NULL, 0, 0,                                        \
      "print one JSON value; errors are JSON on stderr"}
 /* clang-format on */
 

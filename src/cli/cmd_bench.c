@@ -36,10 +36,8 @@ const struct hs_option cli_bench_options[] = {
      "timed runs after one to warm up (default: 5)"},
     {"seed", 0, HS_OPTION_INT, AT(seed), "N", NULL, 0, 0,
      "seed of the random token ids (default: 0)"},
-    CLI_KV_OPTION(struct bench_options, model),
-    CLI_CPU_OPTION(struct bench_options, model),
-    CLI_NO_PASS_OPTION(struct bench_options, model),
-    CLI_JSON_OPTION(struct bench_options, json),
+    CLI_GRAPH_OPTIONS,
+    CLI_JSON_OPTION,
     {0},
 };
 /* clang-format on */

@@ -5,8 +5,9 @@ struct cpu_options {
     bool json;
 };
 
+#define AT(member) offsetof(struct cpu_options, member)
 const struct hs_option cli_cpu_options[] = {
-    CLI_JSON_OPTION(struct cpu_options, json),
+    CLI_JSON_OPTION,
     {0},
 };
 

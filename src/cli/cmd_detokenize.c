@@ -13,7 +13,7 @@ struct detokenize_options {
 const struct hs_option cli_detokenize_options[] = {
     {"special", 0, HS_OPTION_FLAG, AT(special), NULL, NULL, 0, 0,
      "write special tokens out (default: they give nothing)"},
-    CLI_JSON_OPTION(struct detokenize_options, json),
+    CLI_JSON_OPTION,
     {0},
 };
 /* clang-format on */

@@ -20,7 +20,7 @@ struct inspect_options {
 const struct hs_option cli_inspect_options[] = {
     {"full", 0, HS_OPTION_FLAG, AT(full), NULL, NULL, 0, 0,
      "print long metadata texts and arrays whole"},
-    CLI_JSON_OPTION(struct inspect_options, json),
+    CLI_JSON_OPTION,
     {0},
 };
 /* clang-format on */

@@ -19,9 +19,7 @@ const struct hs_option cli_ir_options[] = {
      "print the plan instead: kernels, operands, bytes"},
     {"passes", 0, HS_OPTION_FLAG, AT(passes), NULL, NULL, 0, 0,
      "list the passes in the order they run; needs no model"},
-    CLI_KV_OPTION(struct ir_options, model),
-    CLI_CPU_OPTION(struct ir_options, model),
-    CLI_NO_PASS_OPTION(struct ir_options, model),
+    CLI_GRAPH_OPTIONS,
     {0},
 };
 /* clang-format on */

@@ -5,10 +5,10 @@ struct list_options {
     bool json, names;
 };
 
+#define AT(member) offsetof(struct list_options, member)
 const struct hs_option cli_list_options[] = {
-    {"names", 0, HS_OPTION_FLAG, offsetof(struct list_options, names), NULL, NULL, 0, 0,
-     "print the names only, one a line"},
-    CLI_JSON_OPTION(struct list_options, json),
+    {"names", 0, HS_OPTION_FLAG, AT(names), NULL, NULL, 0, 0, "print the names only, one a line"},
+    CLI_JSON_OPTION,
     {0},
 };
 

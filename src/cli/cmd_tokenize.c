@@ -17,7 +17,7 @@ const struct hs_option cli_tokenize_options[] = {
      "add BOS and EOS where the model asks for them (default; --no-bos: add nothing)"},
     {"special", 0, HS_OPTION_FLAG, AT(special), NULL, NULL, 0, 0,
      "special tokens written in the text become tokens"},
-    CLI_JSON_OPTION(struct tokenize_options, json),
+    CLI_JSON_OPTION,
     {0},
 };
 /* clang-format on */

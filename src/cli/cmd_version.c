@@ -5,8 +5,9 @@ struct version_options {
     bool json;
 };
 
+#define AT(member) offsetof(struct version_options, member)
 const struct hs_option cli_version_options[] = {
-    CLI_JSON_OPTION(struct version_options, json),
+    CLI_JSON_OPTION,
     {0},
 };
 
