@@ -68,6 +68,32 @@ static void append_option_pattern(struct hs_buffer *out, const struct cli_comman
         hs_buffer_printf(out, "|\"%s -%c\"", command->name, option->letter);
 }
 
+/* What a shell does with the word after an option. */
+struct value_texts {
+    const char *choices, *choices_end; /* around the option's choices */
+    const char *files, *anything;
+};
+
+/* A branch of a case for each option with a value. */
+static void append_values(struct hs_buffer *out, const struct cli_command *command,
+                          const struct value_texts *texts)
+{
+    for (const struct hs_option *option = command->options; option->name; option++) {
+        if (option->kind == HS_OPTION_FLAG)
+            continue;
+        hs_buffer_printf(out, "    ");
+        append_option_pattern(out, command, option);
+        if (option->kind == HS_OPTION_CHOICE) {
+            hs_buffer_printf(out, ") %s", texts->choices);
+            append_choices(out, hs_str_of(option->choices));
+            hs_buffer_printf(out, "%s ;;\n", texts->choices_end);
+        } else {
+            hs_buffer_printf(out, ") %s ;;\n",
+                             option->kind == HS_OPTION_TEXT ? texts->files : texts->anything);
+        }
+    }
+}
+
 static void append_options(struct hs_buffer *out, const struct cli_command *command)
 {
     for (const struct hs_option *option = command->options; option->name; option++)
@@ -114,23 +140,8 @@ static const char bash_tail[] =
     "}\n"
     "complete -F _hasten hasten\n";
 
-static void bash_values(struct hs_buffer *out, const struct cli_command *command)
-{
-    for (const struct hs_option *option = command->options; option->name; option++) {
-        if (option->kind == HS_OPTION_FLAG)
-            continue;
-        hs_buffer_printf(out, "    ");
-        append_option_pattern(out, command, option);
-        if (option->kind == HS_OPTION_CHOICE) {
-            hs_buffer_printf(out, ") words='");
-            append_choices(out, hs_str_of(option->choices));
-            hs_buffer_printf(out, "' ;;\n");
-        } else {
-            hs_buffer_printf(out, ") %s ;;\n",
-                             option->kind == HS_OPTION_TEXT ? "files=1" : "words=''");
-        }
-    }
-}
+static const struct value_texts bash_values = {
+    .choices = "words='", .choices_end = "'", .files = "files=1", .anything = "words=''"};
 
 static void bash_words(struct hs_buffer *out, const struct cli_command *command)
 {
@@ -147,7 +158,7 @@ static void append_bash(struct hs_buffer *out)
 {
     hs_buffer_printf(out, "%s", bash_head);
     for (int i = 0; i < cli_command_count; i++)
-        bash_values(out, &cli_commands[i]);
+        append_values(out, &cli_commands[i], &bash_values);
     hs_buffer_printf(out, "    *)\n        case $command in\n        '') words='help");
     for (int i = 0; i < cli_command_count; i++)
         hs_buffer_printf(out, " %s", cli_commands[i].name);
@@ -162,23 +173,10 @@ static void append_bash(struct hs_buffer *out)
 
 /* ---- zsh ---- */
 
-static void zsh_values(struct hs_buffer *out, const struct cli_command *command)
-{
-    for (const struct hs_option *option = command->options; option->name; option++) {
-        if (option->kind == HS_OPTION_FLAG)
-            continue;
-        hs_buffer_printf(out, "    ");
-        append_option_pattern(out, command, option);
-        if (option->kind == HS_OPTION_CHOICE) {
-            hs_buffer_printf(out, ") compadd -- ");
-            append_choices(out, hs_str_of(option->choices));
-            hs_buffer_printf(out, "; return ;;\n");
-        } else {
-            hs_buffer_printf(out, ") %s; return ;;\n",
-                             option->kind == HS_OPTION_TEXT ? "_files" : "_message value");
-        }
-    }
-}
+static const struct value_texts zsh_values = {.choices = "compadd -- ",
+                                              .choices_end = "; return",
+                                              .files = "_files; return",
+                                              .anything = "_message value; return"};
 
 static void zsh_words(struct hs_buffer *out, const struct cli_command *command)
 {
@@ -221,7 +219,7 @@ static void append_zsh(struct hs_buffer *out)
                           "        _describe command commands\n        return\n    fi\n"
                           "    case \"$command $words[CURRENT-1]\" in\n");
     for (int i = 0; i < cli_command_count; i++)
-        zsh_values(out, &cli_commands[i]);
+        append_values(out, &cli_commands[i], &zsh_values);
     hs_buffer_printf(out, "    esac\n    case $command in\n");
     for (int i = 0; i < cli_command_count; i++)
         zsh_words(out, &cli_commands[i]);
