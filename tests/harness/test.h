@@ -74,6 +74,13 @@ static inline uint64_t test_seed(uint64_t fallback)
     return text ? strtoull(text, NULL, 0) : fallback;
 }
 
+/* A number in [0, below): Knuth's MMIX generator, the same numbers everywhere. */
+static inline uint32_t test_random(uint64_t *state, uint32_t below)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(*state >> 33) % below;
+}
+
 /* Folder of committed test data (tests/), from the environment that CTest sets. */
 static inline const char *test_data_dir(void)
 {

@@ -176,32 +176,26 @@ TEST(every_combination_of_passes_means_the_same)
     ir_graph_free(&graph);
 }
 
-static uint32_t draw(uint64_t *state, uint32_t below)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33) % below;
-}
-
 static struct tiny_llama random_model(uint64_t *rng)
 {
     static const enum tn_dtype types[] = {TN_F32, TN_F16, TN_Q4_1, TN_Q8_0, TN_Q4_0};
-    struct tiny_llama m = {.layers = 1 + (int32_t)draw(rng, 3),
-                           .kv_heads = 1 + (int32_t)draw(rng, 3),
-                           .head_dim = 32 * (1 + (int32_t)draw(rng, 3)),
-                           .style = (int32_t)draw(rng, 2),
-                           .embedding = 32 * (1 + draw(rng, 4)),
-                           .feed_forward = 32 * (1 + draw(rng, 4)),
-                           .vocab = 1 + draw(rng, 70),
-                           .embed_type = types[draw(rng, 5)],
-                           .tied = draw(rng, 2),
-                           .gives_hidden = draw(rng, 2),
-                           .factors = draw(rng, 2),
-                           .gelu = draw(rng, 2),
-                           .up_first = draw(rng, 2)};
-    m.heads = m.kv_heads * (1 + (int32_t)draw(rng, 3));
-    m.rope_dims = draw(rng, 2) ? m.head_dim : m.head_dim / 2;
+    struct tiny_llama m = {.layers = 1 + (int32_t)test_random(rng, 3),
+                           .kv_heads = 1 + (int32_t)test_random(rng, 3),
+                           .head_dim = 32 * (1 + (int32_t)test_random(rng, 3)),
+                           .style = (int32_t)test_random(rng, 2),
+                           .embedding = 32 * (1 + test_random(rng, 4)),
+                           .feed_forward = 32 * (1 + test_random(rng, 4)),
+                           .vocab = 1 + test_random(rng, 70),
+                           .embed_type = types[test_random(rng, 5)],
+                           .tied = test_random(rng, 2),
+                           .gives_hidden = test_random(rng, 2),
+                           .factors = test_random(rng, 2),
+                           .gelu = test_random(rng, 2),
+                           .up_first = test_random(rng, 2)};
+    m.heads = m.kv_heads * (1 + (int32_t)test_random(rng, 3));
+    m.rope_dims = test_random(rng, 2) ? m.head_dim : m.head_dim / 2;
     for (int i = 0; i < 7; i++)
-        m.types[i] = draw(rng, 3) ? TN_Q4_1 : types[draw(rng, 5)];
+        m.types[i] = test_random(rng, 3) ? TN_Q4_1 : types[test_random(rng, 5)];
     return m;
 }
 
@@ -212,15 +206,17 @@ TEST(random_models_targets_and_combinations)
         struct tiny_llama model = random_model(&rng);
         struct ir_graph *graph = tiny_build(&model);
         CHECK(graph);
-        struct target_rules rules = {.refuse_quantize_forms = draw(&rng, 4) == 0,
-                                     .refuse_panels = draw(&rng, 4) == 0,
-                                     .refuse_embed_panel = draw(&rng, 2),
-                                     .refuse_merged = draw(&rng, 6) == 0};
+        struct target_rules rules = {.refuse_quantize_forms = test_random(&rng, 4) == 0,
+                                     .refuse_panels = test_random(&rng, 4) == 0,
+                                     .refuse_embed_panel = test_random(&rng, 2),
+                                     .refuse_merged = test_random(&rng, 6) == 0};
         const uint32_t basic = 1u << OP_EPI_STORE | 1u << OP_EPI_END;
-        if (draw(&rng, 2)) /* some steps are not there; STORE always is */
-            rules.refused_steps = draw(&rng, 1u << 12) & draw(&rng, 1u << 12) & ~basic;
+        if (test_random(&rng, 2)) /* some steps are not there; STORE always is */
+            rules.refused_steps =
+                test_random(&rng, 1u << 12) & test_random(&rng, 1u << 12) & ~basic;
         const struct ps_target target = {has_kernel, can_pack, &rules};
-        check_mask(graph, &target, draw(&rng, 2) ? 0 : draw(&rng, 1u << optional_passes()));
+        check_mask(graph, &target,
+                   test_random(&rng, 2) ? 0 : test_random(&rng, 1u << optional_passes()));
         ir_graph_free(&graph);
     }
 }

@@ -83,11 +83,9 @@ TEST(equals_a_plain_search)
         const char *list[4] = {texts[0], texts[1], texts[2], NULL};
         for (int i = 0; i < 4; i++) {
             char *at = i < 3 ? texts[i] : text;
-            size_t length = 1 + (size_t)((state >> 33) % (i < 3 ? 6 : 38));
-            for (size_t k = 0; k < length; k++) {
-                state = state * 6364136223846793005u + 1442695040888963407u;
-                at[k] = (char)('a' + (state >> 40) % 2);
-            }
+            size_t length = 1 + test_random(&state, i < 3 ? 6 : 38);
+            for (size_t k = 0; k < length; k++)
+                at[k] = (char)('a' + test_random(&state, 2));
             at[length] = 0;
         }
         bool expected;
