@@ -3,9 +3,8 @@
  * streaming, long words. Equality with another engine's ids on a real vocabulary is tested where
  * models are (golden/smollm2-tokens.golden).
  */
-#include "text/tokenizer.h"
+#include "tokenizer_test.h"
 
-#include "harness/test.h"
 #include "text/byte_alphabet.h"
 #include "text/pretokenizer.h"
 
@@ -76,15 +75,6 @@ static void make_small(struct small *small, const char *pre)
     add_token(small, "<|end|>", TX_TOKEN_NORMAL);      /* 269 */
 }
 
-static struct tx_tokenizer *open_small(struct small *small)
-{
-    struct tx_tokenizer *tokenizer = NULL;
-    struct hs_error error;
-    if (tx_tokenizer_open(&small->vocab, &error, &tokenizer) != HASTEN_OK)
-        TEST_FAIL("open: %s", error.message);
-    return tokenizer;
-}
-
 /* Ids of a text as "1 2 3". */
 static const char *encode(const struct tx_tokenizer *tokenizer, const char *text,
                           struct tx_encode_options options)
@@ -103,14 +93,11 @@ static const char *encode(const struct tx_tokenizer *tokenizer, const char *text
     return line;
 }
 
-static const struct tx_encode_options plain = {false, false};
-static const struct tx_encode_options special = {false, true};
-
 TEST(merges_by_rank_then_position)
 {
     struct small small;
     make_small(&small, "gpt-2");
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK_TEXT(encode(tokenizer, "", plain), "");
     CHECK_TEXT(encode(tokenizer, "a", plain), "97");
     /* "b c" outranks "a b" */
@@ -132,12 +119,12 @@ TEST(whole_words_skip_merging_only_where_the_rule_says_so)
 {
     struct small small;
     make_small(&small, "llama-bpe");
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK_TEXT(encode(tokenizer, "abc", plain), "258");
     CHECK_TEXT(encode(tokenizer, "abcd", plain), "97 257 100");
     tx_tokenizer_close(&tokenizer);
     make_small(&small, "qwen2");
-    tokenizer = open_small(&small);
+    tokenizer = open_vocab(&small.vocab);
     CHECK_TEXT(encode(tokenizer, "abc", plain), "97 257");
     tx_tokenizer_close(&tokenizer);
 }
@@ -148,7 +135,7 @@ TEST(special_tokens)
     make_small(&small, "gpt-2");
     small.vocab.bos = 266;
     small.vocab.eos = 262;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK_TEXT(encode(tokenizer, "a<|im_end|>a", special), "97 262 97");
     CHECK_TEXT(encode(tokenizer, "<|im_end|>", special), "262");
     /* the longest token first */
@@ -172,7 +159,7 @@ TEST(ends_and_ids_by_text)
     struct small small;
     make_small(&small, "gpt-2");
     small.vocab.eos = 100;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK(tx_is_end(tokenizer, 100));
     CHECK(tx_is_end(tokenizer, 262));
     CHECK(!tx_is_end(tokenizer, 263));
@@ -194,7 +181,7 @@ TEST(decoding)
 {
     struct small small;
     make_small(&small, "gpt-2");
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     struct hs_buffer out = {0};
     static const int32_t ids[] = {259, 262, 264, 265, 267, -1, 1000000, 10, 98};
     tx_decode(tokenizer, ids, 9, false, &out);
@@ -204,26 +191,6 @@ TEST(decoding)
     CHECK_TEXT(out.data, " a<|im_end|>  <unk>\nb");
     hs_buffer_free(&out);
     tx_tokenizer_close(&tokenizer);
-}
-
-/* Small linear congruential generator (Knuth's MMIX constants): the same strings everywhere. */
-static uint32_t next_random(uint64_t *state)
-{
-    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(*state >> 33);
-}
-
-static void check_round_trip(const struct tx_tokenizer *tokenizer, const char *text, size_t size)
-{
-    struct tx_ids ids = {0};
-    struct hs_error error;
-    struct hs_buffer out = {0};
-    CHECK_INT(tx_encode(tokenizer, (struct hs_str){text, size}, special, &error, &ids), HASTEN_OK);
-    tx_decode(tokenizer, ids.ids, ids.count, true, &out);
-    CHECK_INT(out.size_bytes, size);
-    CHECK(size == 0 || !memcmp(out.data, text, size));
-    tx_ids_free(&ids);
-    hs_buffer_free(&out);
 }
 
 TEST(any_bytes_round_trip_under_every_rule)
@@ -237,16 +204,14 @@ TEST(any_bytes_round_trip_under_every_rule)
         snprintf(name, sizeof name, "%.*s", (int)strcspn(tx_pretokenizer_rules[rule].names, " "),
                  tx_pretokenizer_rules[rule].names);
         make_small(&small, name);
-        struct tx_tokenizer *tokenizer = open_small(&small);
+        struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
         for (int round = 0; round < 200; round++) {
             char text[64];
-            size_t size = next_random(&state) % sizeof text;
-            for (size_t i = 0; i < size; i++)
-                text[i] = round % 4 == 0 ? (char)next_random(&state)
-                                         : pieces[next_random(&state) % (sizeof pieces - 1)];
-            check_round_trip(tokenizer, text, size);
+            size_t size = random_text(&state, round, pieces, text);
+            check_round_trip(tokenizer, plain, text, size);
+            check_round_trip(tokenizer, special, text, size);
         }
-        check_round_trip(tokenizer, "\0a\0", 3);
+        check_round_trip(tokenizer, special, "\0a\0", 3);
         tx_tokenizer_close(&tokenizer);
     }
 }
@@ -255,7 +220,7 @@ TEST(broken_bytes_stand_alone)
 {
     struct small small;
     make_small(&small, "gpt-2");
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK_TEXT(encode(tokenizer,
                       "ab\xff"
                       "ab",
@@ -307,29 +272,20 @@ TEST(a_word_of_a_mebibyte)
 {
     static const char *const units[] = {"a", " ", "1", "\n", "\xe4\xb8\x80", "A", "!"};
     static const char *const rules[] = {"gpt-2", "llama-bpe", "deepseek-llm", "tekken"};
-    enum { SIZE = 1 << 20 };
     struct small small;
-    char *text = malloc(SIZE + 4);
-    CHECK(text != NULL);
     for (int r = 0; r < 4; r++) {
         make_small(&small, rules[r]);
-        struct tx_tokenizer *tokenizer = open_small(&small);
-        for (int i = 0; i < 7; i++) {
-            size_t unit = strlen(units[i]), size = 0;
-            for (; size + unit <= SIZE; size += unit)
-                memcpy(text + size, units[i], unit);
-            check_round_trip(tokenizer, text, size);
-        }
+        struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
+        check_long_words(tokenizer, special, units, 7);
         tx_tokenizer_close(&tokenizer);
     }
-    free(text);
 }
 
 TEST(streaming_never_gives_half_a_character)
 {
     struct small small;
     make_small(&small, "gpt-2");
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     static const struct {
         const char *bytes, *expected[8]; /* after each byte, then after the flush */
     } cases[] = {
@@ -375,7 +331,7 @@ TEST(merges_of_texts_that_are_no_tokens)
     start(&small, "gpt-2");
     add_merge(&small, "x y", NULL);   /* "xy" is no token */
     add_merge(&small, "xy z", "xyz"); /* 256 */
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK_TEXT(encode(tokenizer, "xyz", plain), "256");
     CHECK_TEXT(encode(tokenizer, "xyxy", plain), "120 121 120 121");
     tx_tokenizer_close(&tokenizer);
@@ -412,27 +368,7 @@ TEST(out_of_memory_is_reported)
 {
     struct small small;
     make_small(&small, "gpt-2");
-    bool opened = false, encoded = false;
-    for (uint64_t n = 1; n < 200 && !encoded; n++) {
-        struct tx_tokenizer *tokenizer = NULL;
-        struct tx_ids ids = {0};
-        struct hs_error error;
-        hs_alloc_fail_at(n, true);
-        enum hasten_status status = tx_tokenizer_open(&small.vocab, &error, &tokenizer);
-        if (status == HASTEN_OK) {
-            opened = true;
-            status = tx_encode(tokenizer, hs_str_of("abc <s> aaaa"), special, &error, &ids);
-        }
-        hs_alloc_fail_at(0, false);
-        encoded = status == HASTEN_OK;
-        if (!encoded) {
-            CHECK_INT(status, HASTEN_OUT_OF_MEMORY);
-            CHECK_INT(ids.count, 0);
-        }
-        tx_ids_free(&ids);
-        tx_tokenizer_close(&tokenizer);
-    }
-    CHECK(opened && encoded);
+    check_out_of_memory(&small.vocab);
 }
 
 TEST_MAIN()

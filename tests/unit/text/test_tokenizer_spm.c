@@ -3,9 +3,9 @@
  * decoding, round trips. Equality with another engine's ids on real vocabularies is tested where
  * models are (golden/gemma3-tokens.golden).
  */
-#include "harness/test.h"
+#include "tokenizer_test.h"
+
 #include "text/text_utf8.h"
-#include "text/tokenizer.h"
 
 #define SPACE "\xe2\x96\x81"
 
@@ -102,17 +102,6 @@ static void make_small(struct small *small)
     CHECK_INT(small->vocab.count, END_MARK + 1);
 }
 
-static struct tx_tokenizer *open_small(struct small *small)
-{
-    struct tx_tokenizer *tokenizer = NULL;
-    struct hs_error error;
-    if (tx_tokenizer_open(&small->vocab, &error, &tokenizer) != HASTEN_OK)
-        TEST_FAIL("open: %s", error.message);
-    return tokenizer;
-}
-
-static const struct tx_encode_options plain = {false, false}, special = {false, true};
-
 /* Checks the ids of a text; the list ends with -1. */
 static void check_ids(const struct tx_tokenizer *tokenizer, const char *text,
                       struct tx_encode_options options, const int32_t *expected)
@@ -139,7 +128,7 @@ TEST(merges_by_score_then_position)
     struct small small;
     make_small(&small);
     small.vocab.add_space_prefix = false;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "", plain, IDS(-1));
     check_ids(tokenizer, "a", plain, IDS(A));
     check_ids(tokenizer, "ab", plain, IDS(AB));
@@ -160,7 +149,7 @@ TEST(what_is_no_token_becomes_bytes_or_unknown)
     struct small small;
     make_small(&small);
     small.vocab.add_space_prefix = false;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "a\n", plain, IDS(A, FIRST_BYTE + '\n'));
     check_ids(tokenizer, "\xc3\xa9", plain, IDS(E_ACUTE));
     check_ids(tokenizer, "\xc3\xaa", plain, IDS(FIRST_BYTE + 0xc3, FIRST_BYTE + 0xaa));
@@ -168,11 +157,11 @@ TEST(what_is_no_token_becomes_bytes_or_unknown)
     check_ids(tokenizer, "\xff\xc3\xa9", plain, IDS(FIRST_BYTE + 0xff, E_ACUTE));
     tx_tokenizer_close(&tokenizer);
     small.types[FIRST_BYTE + 0xaa] = TX_TOKEN_UNUSED; /* then no byte any more */
-    tokenizer = open_small(&small);
+    tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "a\xc3\xaa", plain, IDS(A, 0));
     tx_tokenizer_close(&tokenizer);
     small.vocab.unknown = -1;
-    tokenizer = open_small(&small);
+    tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "a\xc3\xaa", plain, IDS(A));
     tx_tokenizer_close(&tokenizer);
 }
@@ -187,26 +176,26 @@ TEST(scores_of_any_kind)
     for (int i = 0; i < 6; i++) {
         small.scores[AB] = high[i];
         small.scores[BC] = low[i];
-        struct tx_tokenizer *tokenizer = open_small(&small);
+        struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
         check_ids(tokenizer, "bbcabab", plain, IDS(B, BC, AB, AB));
         check_ids(tokenizer, "abcbc", plain, IDS(ABC, BC));
         tx_tokenizer_close(&tokenizer);
     }
     /* NaN is the lowest score, lower than that of "ab" now, but a pair all the same */
     small.scores[BC] = NAN;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "abcbc", plain, IDS(ABC, BC));
     tx_tokenizer_close(&tokenizer);
     /* both zeros are equal, so is everything without scores: the leftmost wins */
     small.scores[AB] = -0.0f;
     small.scores[BC] = 0.0f;
     small.pieces[ABC] = hs_str_of("");
-    tokenizer = open_small(&small);
+    tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "abc", plain, IDS(AB, C));
     tx_tokenizer_close(&tokenizer);
     small.scores[AB] = -9;
     small.vocab.scores = NULL;
-    tokenizer = open_small(&small);
+    tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "abc", plain, IDS(AB, C));
     tx_tokenizer_close(&tokenizer);
 }
@@ -215,7 +204,7 @@ TEST(a_space_in_front_of_plain_runs)
 {
     struct small small;
     make_small(&small);
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "", plain, IDS(-1));
     check_ids(tokenizer, "a", plain, IDS(SP_A));
     check_ids(tokenizer, " a", plain, IDS(SP, SP_A));
@@ -233,7 +222,7 @@ TEST(special_tokens)
     struct small small;
     make_small(&small);
     small.vocab.add_space_prefix = false;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "a<end_of_turn>a", special, IDS(A, TURN, A));
     check_ids(tokenizer, "\n\n\n", plain, IDS(NEWLINES, FIRST_BYTE + '\n'));
     check_ids(tokenizer, "<b>\n\n<b>", plain, IDS(TAG, NEWLINES, TAG));
@@ -260,7 +249,7 @@ TEST(overlapping_special_tokens)
     int32_t x = add(&small, "x", TX_TOKEN_USER_DEFINED, 0);
     int32_t xyzzy = add(&small, "xyzzy", TX_TOKEN_CONTROL, 0);
     int32_t newlines = add(&small, "\n\n\n\n\n", TX_TOKEN_USER_DEFINED, 0);
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "xyzz", plain, IDS(x, yzz));
     check_ids(tokenizer, "xyz", plain, IDS(xy, FIRST_BYTE + 'z'));
     check_ids(tokenizer, "xyzzy", plain, IDS(x, yzz, FIRST_BYTE + 'y'));
@@ -275,7 +264,7 @@ TEST(white_space_behind_special_tokens_is_stripped_where_asked)
     struct small small;
     make_small(&small);
     small.vocab.strip_after_special = true;
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_ids(tokenizer, "<end_of_turn> \n\ta", special, IDS(TURN, SP_A));
     /* before shorter special tokens get a look at it */
     check_ids(tokenizer, "<end_of_turn>\n\n\na\n\n", special, IDS(TURN, SP_A, NEWLINES));
@@ -288,7 +277,7 @@ TEST(ends_and_ids_by_text)
 {
     struct small small;
     make_small(&small);
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     CHECK(tx_is_end(tokenizer, 2));
     CHECK(tx_is_end(tokenizer, TURN));
     CHECK(!tx_is_end(tokenizer, A));
@@ -318,7 +307,7 @@ TEST(decoding_takes_the_prefix_away)
 {
     struct small small;
     make_small(&small);
-    struct tx_tokenizer *tokenizer = open_small(&small);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
     check_text(tokenizer, IDS(SP_A, SP_A), false, "a a");
     check_text(tokenizer, IDS(SP, SP_A), false, " a");
     check_text(tokenizer, IDS(1, SP_A, 2), false, "a");
@@ -340,35 +329,9 @@ TEST(decoding_takes_the_prefix_away)
     hs_buffer_free(&out);
     tx_tokenizer_close(&tokenizer);
     small.vocab.add_space_prefix = false;
-    tokenizer = open_small(&small);
+    tokenizer = open_vocab(&small.vocab);
     check_text(tokenizer, IDS(SP_A, SP_A), false, " a a");
     tx_tokenizer_close(&tokenizer);
-}
-
-/* Small linear congruential generator (Knuth's MMIX constants): the same strings everywhere. */
-static uint32_t next_random(uint64_t *state)
-{
-    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(*state >> 33);
-}
-
-static void check_round_trip(const struct tx_tokenizer *tokenizer, const char *text, size_t size)
-{
-    struct tx_ids ids = {0};
-    struct hs_error error;
-    struct hs_buffer out = {0};
-    for (int with_special = 0; with_special < 2; with_special++) {
-        ids.count = 0;
-        hs_buffer_clear(&out);
-        CHECK_INT(tx_encode(tokenizer, (struct hs_str){text, size},
-                            (struct tx_encode_options){false, with_special}, &error, &ids),
-                  HASTEN_OK);
-        tx_decode(tokenizer, ids.ids, ids.count, true, &out);
-        CHECK_INT(out.size_bytes, size);
-        CHECK(size == 0 || !memcmp(out.data, text, size));
-    }
-    tx_ids_free(&ids);
-    hs_buffer_free(&out);
 }
 
 /* All but U+2581, which comes back as a space. */
@@ -382,17 +345,17 @@ TEST(any_bytes_round_trip)
     small.types[UNUSED] = TX_TOKEN_NORMAL;
     for (int prefix = 0; prefix < 2; prefix++) {
         small.vocab.add_space_prefix = prefix;
-        struct tx_tokenizer *tokenizer = open_small(&small);
+        struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
         for (int round = 0; round < 3000; round++) {
             char text[64];
-            size_t size = next_random(&state) % sizeof text;
-            for (size_t i = 0; i < size; i++)
-                text[i] = round % 4 == 0 ? (char)next_random(&state)
-                                         : pieces[next_random(&state) % (sizeof pieces - 1)];
-            if (!memmem(text, size, SPACE, 3))
-                check_round_trip(tokenizer, text, size);
+            size_t size = random_text(&state, round, pieces, text);
+            if (memmem(text, size, SPACE, 3))
+                continue;
+            check_round_trip(tokenizer, plain, text, size);
+            check_round_trip(tokenizer, special, text, size);
         }
-        check_round_trip(tokenizer, "\0a\0", 3);
+        check_round_trip(tokenizer, plain, "\0a\0", 3);
+        check_round_trip(tokenizer, special, "\0a\0", 3);
         check_text(tokenizer, IDS(A, SP), false, "a ");
         tx_tokenizer_close(&tokenizer);
     }
@@ -445,8 +408,8 @@ TEST(random_vocabularies_equal_plain_merging)
         for (int i = 0; i < 4; i++)
             add(&small, letters[i], TX_TOKEN_NORMAL, -100);
         for (int i = 0; i < 60; i++) {
-            struct hs_str left = small.pieces[FIRST + next_random(&state) % (4 + (uint32_t)i)];
-            struct hs_str right = small.pieces[FIRST + next_random(&state) % (4 + (uint32_t)i)];
+            struct hs_str left = small.pieces[FIRST + test_random(&state, 4 + (uint32_t)i)];
+            struct hs_str right = small.pieces[FIRST + test_random(&state, 4 + (uint32_t)i)];
             bool fits = left.size_bytes + right.size_bytes < sizeof made[i];
             snprintf(made[i], sizeof made[i], "%.*s%.*s", fits ? (int)left.size_bytes : 1, "aaa", 0,
                      "");
@@ -455,15 +418,15 @@ TEST(random_vocabularies_equal_plain_merging)
             bool known = false;
             for (int32_t id = FIRST; id < small.vocab.count; id++)
                 known |= hs_str_is(small.pieces[id], made[i]);
-            add(&small, known ? "" : made[i], TX_TOKEN_NORMAL, -(float)(next_random(&state) % 20));
+            add(&small, known ? "" : made[i], TX_TOKEN_NORMAL, -(float)test_random(&state, 20));
         }
-        struct tx_tokenizer *tokenizer = open_small(&small);
+        struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
         for (int t = 0; t < 20; t++) {
             char text[400], escaped[400];
-            size_t size = 0, escaped_size = 0, count = next_random(&state) % 60;
+            size_t size = 0, escaped_size = 0, count = test_random(&state, 60);
             text[0] = escaped[0] = 0;
             for (size_t i = 0; i < count; i++) {
-                const char *letter = letters[next_random(&state) % 4];
+                const char *letter = letters[test_random(&state, 4)];
                 bool space = letter == letters[2];
                 size += (size_t)snprintf(text + size, 8, "%s", space ? " " : letter);
                 escaped_size += (size_t)snprintf(escaped + escaped_size, 8, "%s", letter);
@@ -481,19 +444,11 @@ TEST(random_vocabularies_equal_plain_merging)
 TEST(a_word_of_a_mebibyte)
 {
     static const char *const units[] = {"a", " ", "1", "\n", "\xe4\xb8\x80", "ab", "<", "<b>"};
-    enum { SIZE = 1 << 20 };
     struct small small;
     make_small(&small);
-    struct tx_tokenizer *tokenizer = open_small(&small);
-    char *text = malloc(SIZE + 4);
-    CHECK(text != NULL);
-    for (int i = 0; i < 8; i++) {
-        size_t unit = strlen(units[i]), size = 0;
-        for (; size + unit <= SIZE; size += unit)
-            memcpy(text + size, units[i], unit);
-        check_round_trip(tokenizer, text, size);
-    }
-    free(text);
+    struct tx_tokenizer *tokenizer = open_vocab(&small.vocab);
+    check_long_words(tokenizer, plain, units, 8);
+    check_long_words(tokenizer, special, units, 8);
     tx_tokenizer_close(&tokenizer);
 }
 
@@ -501,27 +456,7 @@ TEST(out_of_memory_is_reported)
 {
     struct small small;
     make_small(&small);
-    bool opened = false, encoded = false;
-    for (uint64_t n = 1; n < 200 && !encoded; n++) {
-        struct tx_tokenizer *tokenizer = NULL;
-        struct tx_ids ids = {0};
-        struct hs_error error;
-        hs_alloc_fail_at(n, true);
-        enum hasten_status status = tx_tokenizer_open(&small.vocab, &error, &tokenizer);
-        if (status == HASTEN_OK) {
-            opened = true;
-            status = tx_encode(tokenizer, hs_str_of("abc <s> aaaa"), special, &error, &ids);
-        }
-        hs_alloc_fail_at(0, false);
-        encoded = status == HASTEN_OK;
-        if (!encoded) {
-            CHECK_INT(status, HASTEN_OUT_OF_MEMORY);
-            CHECK_INT(ids.count, 0);
-        }
-        tx_ids_free(&ids);
-        tx_tokenizer_close(&tokenizer);
-    }
-    CHECK(opened && encoded);
+    check_out_of_memory(&small.vocab);
 }
 
 TEST_MAIN()
