@@ -30,6 +30,43 @@ void mt_fail(const char *format, ...)
     exit(1);
 }
 
+void mt_watch_token(void *context, int32_t id)
+{
+    struct mt_watch *watch = context;
+    (void)id;
+    watch->last = hs_alloc_count();
+    if (watch->tokens++ == 0)
+        watch->first = watch->last;
+}
+
+bool mt_ignore_text(void *context, const char *text, size_t size_bytes)
+{
+    (void)context;
+    return text && size_bytes;
+}
+
+struct en_generate_options mt_generate_everything(void)
+{
+    static const struct tx_logit_bias bias[] = {{270, -1}};
+    static const struct hs_str stop[] = {{"never to be seen", 16}, {"neither", 7}};
+    return (struct en_generate_options){.sampling = {.temperature = 0.8,
+                                                     .top_k = 40,
+                                                     .typical_p = 0.98,
+                                                     .top_p = 0.95,
+                                                     .min_p = 0.001,
+                                                     .seed = 1,
+                                                     .last_n = 16,
+                                                     .repetition_penalty = 1.1,
+                                                     .presence_penalty = 0.1,
+                                                     .frequency_penalty = 0.1,
+                                                     .logit_bias = bias,
+                                                     .logit_bias_count = 1},
+                                        .ignore_end = true,
+                                        .stop = stop,
+                                        .stop_count = 2,
+                                        .logprobs_top = 5};
+}
+
 /* Terms of a licence must be shown before a download; nothing else is worth a line. */
 static bool show_terms(void *context, const char *what, uint64_t done, uint64_t total)
 {

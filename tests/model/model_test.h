@@ -1,4 +1,5 @@
-/* What the tests on real models share: finding the model, opening it, golden files, KL. */
+/* What the tests on models share: finding the model, opening it, watching answers, golden files,
+ * KL. */
 #ifndef HASTEN_TESTS_MODEL_TEST_H
 #define HASTEN_TESTS_MODEL_TEST_H
 
@@ -38,6 +39,18 @@ struct mt_golden mt_golden_read(const char *name);
 void mt_golden_free(struct mt_golden *golden);
 /* KL of our logits against a golden row over 64 ids and one rest bucket. */
 double mt_golden_kl(const struct mt_golden_row *row, const float *logits, int64_t vocab);
+
+/* Allocations from an answer's first token to its last, seen by on_token; its context begins with
+ * one of these. */
+struct mt_watch {
+    uint64_t first, last;
+    int tokens;
+};
+void mt_watch_token(void *watch, int32_t id);
+/* An on_text that wants more. */
+bool mt_ignore_text(void *context, const char *text, size_t size_bytes);
+/* Generates past the end with every feature of sampling, stop strings and log probabilities. */
+struct en_generate_options mt_generate_everything(void);
 
 struct mt_kl {
     double mean, largest;

@@ -9,33 +9,8 @@
  */
 #include <hasten/hasten.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/memory.h"
-#include "harness/test.h"
-#include "model_test.h"
-#include "tiny_model.h"
-
-static char folder[64], path[128], out_path[128];
-
-static void begin(const struct tiny_recipe *recipe)
-{
-    struct hs_error error = {0};
-    (void)snprintf(folder, sizeof folder, "/tmp/hasten-alloc-XXXXXX");
-    CHECK(mkdtemp(folder));
-    (void)snprintf(path, sizeof path, "%s/tiny", folder);
-    (void)snprintf(out_path, sizeof out_path, "%s/out", folder);
-    mt_must(tiny_write(recipe, path, &error), &error);
-    if (recipe->parts > 1)
-        (void)snprintf(path, sizeof path, "%s/tiny-00001-of-%05d.gguf", folder, recipe->parts);
-}
-
-static void end(void)
-{
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -r %s", folder);
-    CHECK_INT(system(command), 0);
-}
+#include "tiny_run.h"
 
 /* What a run says, to be compared with the run in which nothing fails. */
 struct outcome {
@@ -70,13 +45,11 @@ static void say_logprobs(void *context, const struct tx_logprobs *logprobs)
 
 /* --- the runs --- */
 
-static const struct en_options *options_of(int threads)
+static struct en_options options_of(int threads)
 {
-    static struct en_options options;
-    options = en_options_default();
-    options.threads = threads;
+    struct en_options options = tiny_options(threads);
     options.context = 256;
-    return &options;
+    return options;
 }
 
 static enum hasten_status prompt_ids(const struct en_model *model, struct hs_error *error,
@@ -106,30 +79,13 @@ static enum hasten_status generate(struct en_model *model, struct rt_sequence *s
                                    const struct tx_ids *ids, struct hs_error *error,
                                    struct outcome *outcome)
 {
-    static const struct tx_logit_bias bias[] = {{270, -1}};
-    const struct hs_str stop[] = {hs_str_of("never to be seen"), hs_str_of("neither")};
     struct en_generated result;
-    const struct en_generate_options options = {.sampling = {.temperature = 0.8,
-                                                             .top_k = 40,
-                                                             .typical_p = 0.98,
-                                                             .top_p = 0.95,
-                                                             .min_p = 0.001,
-                                                             .seed = 1,
-                                                             .last_n = 16,
-                                                             .repetition_penalty = 1.1,
-                                                             .presence_penalty = 0.1,
-                                                             .frequency_penalty = 0.1,
-                                                             .logit_bias = bias,
-                                                             .logit_bias_count = 1},
-                                                .max_tokens = 12,
-                                                .ignore_end = true,
-                                                .stop = stop,
-                                                .stop_count = 2,
-                                                .on_text = say_text,
-                                                .on_token = say_token,
-                                                .on_logprobs = say_logprobs,
-                                                .logprobs_top = 5,
-                                                .context = outcome};
+    struct en_generate_options options = mt_generate_everything();
+    options.max_tokens = 12;
+    options.on_text = say_text;
+    options.on_token = say_token;
+    options.on_logprobs = say_logprobs;
+    options.context = outcome;
     HS_TRY(en_generate(model, sequence, ids->ids, ids->count, &options, error, &result));
     if (result.completion_tokens != 12)
         return hs_fail(error, HASTEN_INTERNAL, NULL, "an answer of %d tokens",
@@ -161,7 +117,8 @@ static enum hasten_status answer(struct en_model *model, struct hs_error *error,
 static enum hasten_status chat(int threads, struct hs_error *error, struct outcome *outcome)
 {
     struct en_model *model = NULL;
-    HS_TRY(en_open(path, options_of(threads), error, &model));
+    const struct en_options options = options_of(threads);
+    HS_TRY(en_open(tiny_path, &options, error, &model));
     enum hasten_status status = answer(model, error, outcome);
     en_close(&model);
     return status;
@@ -169,8 +126,10 @@ static enum hasten_status chat(int threads, struct hs_error *error, struct outco
 
 static enum hasten_status convert(int threads, struct hs_error *error, struct outcome *outcome)
 {
+    char out_path[128];
     (void)threads;
-    enum hasten_status status = en_convert_f32(path, out_path, NULL, error);
+    (void)snprintf(out_path, sizeof out_path, "%s/out", tiny_folder);
+    enum hasten_status status = en_convert_f32(tiny_path, out_path, NULL, error);
     if ((access(out_path, F_OK) == 0) != (status == HASTEN_OK))
         return hs_fail(error, HASTEN_INTERNAL, NULL, "the file does not fit the status");
     (void)unlink(out_path);
@@ -181,11 +140,12 @@ static enum hasten_status convert(int threads, struct hs_error *error, struct ou
 static enum hasten_status perplexity(int threads, struct hs_error *error, struct outcome *outcome)
 {
     struct en_model *model = NULL;
+    const struct en_options engine = options_of(threads);
     const struct en_perplexity_options options = {.window = 32};
     struct en_perplexity result;
     struct hs_str text = hs_str_of("the singing of the user in the sun is the thing that then "
                                    "rings and rings in the inn of the king and his kin\n");
-    HS_TRY(en_open(path, options_of(threads), error, &model));
+    HS_TRY(en_open(tiny_path, &engine, error, &model));
     enum hasten_status status = en_perplexity(model, text, &options, error, &result);
     if (status == HASTEN_OK)
         say(outcome, &result.perplexity, sizeof result.perplexity);
@@ -194,12 +154,6 @@ static enum hasten_status perplexity(int threads, struct hs_error *error, struct
 }
 
 /* --- the public interface --- */
-
-static bool say_public_text(void *context, const char *text, size_t size_bytes)
-{
-    say(context, text, size_bytes);
-    return true;
-}
 
 /* Renders, tokenizes, generates twice (the second time on what the sequence holds), detokenizes. */
 static enum hasten_status public_answer(struct hasten_model *model,
@@ -224,7 +178,7 @@ static enum hasten_status public_answer(struct hasten_model *model,
     options.stop = stop;
     options.stop_count = 1;
     options.ignore_end = options.whole_prompt = true;
-    options.on_text = say_public_text;
+    options.on_text = say_text;
     options.on_token = say_token;
     options.context = outcome;
     enum hasten_status status;
@@ -254,7 +208,7 @@ static enum hasten_status public_chat(int threads, struct hs_error *error, struc
     hasten_model_options_init(&options);
     options.threads = threads;
     options.context = 256;
-    HS_TRY(hasten_model_open(path, &options, error, &model));
+    HS_TRY(hasten_model_open(tiny_path, &options, error, &model));
     enum hasten_status status = hasten_sequence_open(model, error, &sequence);
     if (status == HASTEN_OK)
         status = public_answer(model, sequence, error, outcome);
@@ -277,7 +231,7 @@ struct check {
 static int part_files(void)
 {
     char command[160];
-    (void)snprintf(command, sizeof command, "test -z \"$(find %s -name '*.part*')\"", folder);
+    (void)snprintf(command, sizeof command, "test -z \"$(find %s -name '*.part*')\"", tiny_folder);
     return system(command);
 }
 
@@ -322,11 +276,11 @@ static void fail_each(const struct check *check, const char *what)
 
 static void check_recipe(const struct tiny_recipe *recipe, uint64_t stride, const char *what)
 {
-    begin(recipe);
+    tiny_begin(recipe);
     fail_each(&(struct check){chat, 1, stride, false}, what);
     fail_each(&(struct check){chat, 1, stride, true}, what);
     fail_each(&(struct check){chat, 2, 3 * stride, false}, "with two threads");
-    end();
+    tiny_end();
 }
 
 TEST(llama_with_bpe)
@@ -346,47 +300,28 @@ TEST(a_split_model)
 
 TEST(the_public_interface)
 {
-    begin(&(struct tiny_recipe){.dtype = TN_Q4_1});
+    tiny_begin(&(struct tiny_recipe){.dtype = TN_Q4_1});
     fail_each(&(struct check){public_chat, 1, 1, false}, "public interface");
     fail_each(&(struct check){public_chat, 2, 1, true}, "public interface");
-    end();
+    tiny_end();
 }
 
 /* A random model says bytes that are no characters: these too are put together without memory. */
-struct watch {
-    uint64_t first, last;
-    int tokens;
-};
-
-static void watch_token(void *context, int32_t id)
-{
-    struct watch *watch = context;
-    (void)id;
-    watch->last = hs_alloc_count();
-    if (watch->tokens++ == 0)
-        watch->first = watch->last;
-}
-
-static bool ignore_text(void *context, const char *text, size_t size_bytes)
-{
-    (void)context;
-    return text && size_bytes;
-}
-
 TEST(broken_characters_cost_no_allocation)
 {
-    begin(&(struct tiny_recipe){.dtype = TN_Q4_1});
+    tiny_begin(&(struct tiny_recipe){.dtype = TN_Q4_1});
     struct hs_error error = {0};
-    struct en_model *model = mt_open(path, options_of(1));
+    const struct en_options engine = options_of(1);
+    struct en_model *model = mt_open(tiny_path, &engine);
     struct rt_sequence *sequence = NULL;
     struct en_generated result;
-    struct watch watch = {0};
+    struct mt_watch watch = {0};
     const int32_t prompt[] = {1, 2, 3};
     const struct en_generate_options options = {.sampling = {.temperature = 1, .seed = 3},
                                                 .max_tokens = 100,
                                                 .ignore_end = true,
-                                                .on_text = ignore_text,
-                                                .on_token = watch_token,
+                                                .on_text = mt_ignore_text,
+                                                .on_token = mt_watch_token,
                                                 .context = &watch};
     mt_must(en_sequence_open(model, &error, &sequence), &error);
     mt_must(en_generate(model, sequence, prompt, 3, &options, &error, &result), &error);
@@ -394,22 +329,22 @@ TEST(broken_characters_cost_no_allocation)
     CHECK_INT(watch.last - watch.first, 0);
     rt_sequence_close(&sequence);
     en_close(&model);
-    end();
+    tiny_end();
 }
 
 TEST(converting)
 {
-    begin(&(struct tiny_recipe){.dtype = TN_Q5_1});
+    tiny_begin(&(struct tiny_recipe){.dtype = TN_Q5_1});
     fail_each(&(struct check){convert, 1, 1, false}, "convert");
     fail_each(&(struct check){convert, 1, 1, true}, "convert");
-    end();
+    tiny_end();
 }
 
 TEST(measuring_perplexity)
 {
-    begin(&(struct tiny_recipe){.dtype = TN_Q8_0});
+    tiny_begin(&(struct tiny_recipe){.dtype = TN_Q8_0});
     fail_each(&(struct check){perplexity, 1, 1, false}, "perplexity");
-    end();
+    tiny_end();
 }
 
 TEST_MAIN()

@@ -4,27 +4,9 @@
 #include "model_test.h"
 
 struct watch {
-    uint64_t allocations;
-    int tokens, logprobs;
+    struct mt_watch allocations; /* first */
+    int logprobs;
 };
-
-static bool count_text(void *context, const char *text, size_t size_bytes)
-{
-    (void)context;
-    (void)text;
-    (void)size_bytes;
-    return true;
-}
-
-static void count_token(void *context, int32_t id)
-{
-    struct watch *watch = context;
-    (void)id;
-    if (watch->tokens++ == 0)
-        watch->allocations = hs_alloc_count();
-    else if (watch->tokens == 201)
-        watch->allocations = hs_alloc_count() - watch->allocations;
-}
 
 static void count_logprobs(void *context, const struct tx_logprobs *logprobs)
 {
@@ -42,42 +24,24 @@ TEST(decoding_200_tokens_allocates_nothing)
     struct rt_sequence *sequence = NULL;
     struct en_generated result;
     struct watch watch = {0};
-    const struct tx_logit_bias bias[1] = {{28, -1}};
-    const struct hs_str stop[1] = {hs_str_of("aaaa never aaaa")};
     int32_t prompt[5] = {28120, 905, 253, 655, 28};
-    struct en_generate_options generate = {
-        .sampling = {.temperature = 0.8,
-                     .top_k = 400,
-                     .typical_p = 0.98,
-                     .top_p = 0.95,
-                     .min_p = 0.001,
-                     .seed = 1,
-                     .last_n = 16,
-                     .repetition_penalty = 1.1,
-                     .presence_penalty = 0.1,
-                     .frequency_penalty = 0.1,
-                     .logit_bias = bias,
-                     .logit_bias_count = 1},
-        .max_tokens = 220,
-        .ignore_end = true,
-        .on_text = count_text,
-        .on_token = count_token,
-        .on_logprobs = count_logprobs,
-        .logprobs_top = 5,
-        .stop = stop,
-        .stop_count = 1,
-        .context = &watch,
-    };
+    struct en_generate_options generate = mt_generate_everything();
+    generate.sampling.top_k = 400;
+    generate.max_tokens = 220;
+    generate.on_text = mt_ignore_text;
+    generate.on_token = mt_watch_token;
+    generate.on_logprobs = count_logprobs;
+    generate.context = &watch;
     mt_must(en_sequence_open(model, &error, &sequence), &error);
     mt_must(en_generate(model, sequence, prompt, 5, &generate, &error, &result), &error);
     CHECK_INT(result.completion_tokens, 220);
-    CHECK(watch.tokens >= 220);
-    CHECK_INT(watch.allocations, 0);
+    CHECK_INT(watch.allocations.tokens, 220);
+    CHECK_INT(watch.allocations.last - watch.allocations.first, 0);
     /* One step for the prompt, one per token but the last; counted, not guessed. */
     CHECK_INT(ob_counter_get(en_counters(model), OB_STEPS), 220);
     CHECK_INT(ob_counter_get(en_counters(model), OB_PROMPT_TOKENS), 5);
     CHECK_INT(ob_counter_get(en_counters(model), OB_GENERATED_TOKENS), 220);
-    CHECK_INT(watch.logprobs, 5 * watch.tokens);
+    CHECK_INT(watch.logprobs, 5 * watch.allocations.tokens);
     rt_sequence_close(&sequence);
     en_close(&model);
     hs_free(path);

@@ -19,6 +19,7 @@ struct tiny_answer {
 
 static char tiny_folder[64], tiny_path[128];
 
+/* Writes the model; tiny_path is what opens it, the first part of a split one. */
 static inline void tiny_begin(const struct tiny_recipe *recipe)
 {
     struct hs_error error = {0};
@@ -26,6 +27,9 @@ static inline void tiny_begin(const struct tiny_recipe *recipe)
     CHECK(mkdtemp(tiny_folder));
     (void)snprintf(tiny_path, sizeof tiny_path, "%s/tiny.gguf", tiny_folder);
     mt_must(tiny_write(recipe, tiny_path, &error), &error);
+    if (recipe->parts > 1)
+        (void)snprintf(tiny_path, sizeof tiny_path, "%s/tiny.gguf-00001-of-%05d.gguf", tiny_folder,
+                       recipe->parts);
 }
 
 static inline void tiny_end(void)
