@@ -22,24 +22,14 @@ import time
 import unittest
 import unittest.mock
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BIN = os.environ.get("HASTEN_BIN", str(ROOT / "build/release/hasten"))
+from harness import BIN, ENV, ROOT, SCRATCH, TIMEOUT, Case, hasten, main, start
+
 MODEL = "smollm2-135m"
 TEXT = ROOT / "tests/data/opticks.txt"
-TIMEOUT = 300
 COMMANDS = ["run", "serve", "perplexity", "tokenize", "detokenize", "inspect", "ir", "convert", "bench", "pull",
             "list", "rm", "cpu", "man", "completions", "version"]
 FRANCE = "What is the capital of France? Answer in one word."
 LONG = "Write a very long story about a ship."
-
-
-def hasten(*args, stdin=None, env=None, stdout=subprocess.PIPE, **more):
-    """Result of a call; stdin is text, None means an empty standard input."""
-    result = subprocess.run([BIN, *map(str, args)], input=(stdin or "").encode(), stdout=stdout,
-                            stderr=subprocess.PIPE, timeout=TIMEOUT, env=env or ENV, **more)
-    result.out = (result.stdout or b"").decode()
-    result.err = result.stderr.decode()
-    return result
 
 
 class Terminal:
@@ -89,20 +79,6 @@ class Terminal:
         status = os.waitpid(self.pid, 0)[1]
         os.close(self.fd)
         return os.waitstatus_to_exitcode(status)
-
-
-class Case(unittest.TestCase):
-    def ok(self, result):
-        self.assertEqual(result.returncode, 0, result.err)
-        return result
-
-    def fails(self, result, code, message, hint=None):
-        self.assertEqual(result.returncode, code, result.err)
-        self.assertIn(message, result.err)
-        self.assertTrue(result.err.startswith("error: "), result.err)
-        if hint:
-            self.assertIn("\nhint: ", result.err)
-            self.assertIn(hint, result.err)
 
 
 class Help(Case):
@@ -349,9 +325,7 @@ class Run(Case):
 
     def test_interrupt(self):
         for args in ([], ["--json"]):
-            process = subprocess.Popen([BIN, "run", "-p", LONG, "--ignore-eos", "-n", "3000", *args],
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, env=ENV)
+            process = start("run", "-p", LONG, "--ignore-eos", "-n", "3000", *args)
             first = b"" if args else process.stdout.read(1)
             if args:
                 time.sleep(2)  # JSON shows nothing before the end
@@ -408,9 +382,7 @@ class Output(Case):
             self.assertIn("No space left", result.err)
 
     def test_closed_pipe(self):
-        process = subprocess.Popen([BIN, "run", "-p", LONG, "--ignore-eos", "-n", "2000"], env=ENV,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+        process = start("run", "-p", LONG, "--ignore-eos", "-n", "2000")
         process.stdout.read(1)
         process.stdout.close()
         self.assertIn(b"Broken pipe", process.stderr.read())
@@ -657,7 +629,7 @@ class Downloads(Case):
         return pathlib.Path(self.home.name) / "models" / name
 
     def start(self, *args):
-        return subprocess.Popen([BIN, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return start(*args, env=self.env)
 
     def wait_for_part(self, name=None):
         part = pathlib.Path(str(self.path(*([name] if name else []))) + ".part")
@@ -925,40 +897,24 @@ class Chat(Case):
             self.assertEqual(terminal.finish(), 2)
 
 
-def main():
-    global ENV, MODEL_PATH, SCRATCH
-    ENV = {**os.environ}
-    with tempfile.TemporaryDirectory(prefix="hasten-e2e-") as scratch:
-        SCRATCH = pathlib.Path(scratch)
-        subprocess.run([BIN, "pull", MODEL], check=True, env=ENV, stdout=subprocess.DEVNULL)
-        models = json.loads(subprocess.run([BIN, "list", "--json"], check=True, env=ENV,
-                                           stdout=subprocess.PIPE).stdout)
-        MODEL_PATH = next(model["path"] for model in models if model["name"] == MODEL)
-        isolate(scratch)
-        suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-        if len(sys.argv) > 1:
-            suite = unittest.defaultTestLoader.loadTestsFromNames(sys.argv[1:], sys.modules[__name__])
-        result = unittest.TextTestRunner(verbosity=2).run(suite)
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-def isolate(scratch):
-    """A home of the tests' own, so that no history of the user is touched; its model is a link."""
+def prepare():
+    """The model, and a home of the tests' own, so that no history of the user is touched; the model
+    there is a link."""
     global MODEL_PATH
-    home = pathlib.Path(scratch) / "home"
+    subprocess.run([BIN, "pull", MODEL], check=True, env=ENV, stdout=subprocess.DEVNULL)
+    path = pathlib.Path(listed(ENV)["path"])
+    MODEL_PATH = os.path.realpath(path)
+    home = SCRATCH / "home"
     (home / "hasten/models").mkdir(parents=True)
-    link = home / "hasten/models" / os.path.basename(MODEL_PATH)
-    link.symlink_to(os.path.realpath(MODEL_PATH))
-    MODEL_PATH = os.path.realpath(MODEL_PATH)
+    (home / "hasten/models" / path.name).symlink_to(MODEL_PATH)
     ENV.pop("HASTEN_HOME", None)
     ENV["XDG_CACHE_HOME"] = ENV["XDG_STATE_HOME"] = str(home)
     # For sanitizer builds: libedit keeps the names of functions that a program adds to it.
-    suppressions = pathlib.Path(scratch) / "lsan.txt"
+    suppressions = SCRATCH / "lsan.txt"
     suppressions.write_text("leak:wcsdup\n")
     ENV["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
 
 
 if __name__ == "__main__":
+    prepare()
     sys.exit(main())

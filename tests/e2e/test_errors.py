@@ -15,26 +15,19 @@ import tempfile
 import time
 import unittest
 
-BIN = os.environ["HASTEN_BIN"]
+import harness
+from harness import ENV, SCRATCH, TIMEOUT, hasten, main, start
+
 MAKE = os.environ["MAKE_TINY_MODEL"]
-TIMEOUT = 120
 IS_SANITIZED = bool(os.environ.get("HASTEN_SANITIZED"))
 TEXT = "The singing of the user in the sun is the thing that then rings and rings in the inn. " * 20
-
-
-def hasten(*args, stdin=b"", stdout=subprocess.PIPE, before=None):
-    result = subprocess.run([BIN, *map(str, args)], input=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                            timeout=TIMEOUT, env=ENV, preexec_fn=before)
-    result.out = (result.stdout or b"").decode(errors="replace")
-    result.err = result.stderr.decode(errors="replace")
-    return result
 
 
 def run(path, *args, **more):
     return hasten("run", path, "--raw", "-p", "the sun", "-n", 4, *args, **more)
 
 
-class Case(unittest.TestCase):
+class Case(harness.Case):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=SCRATCH))
 
@@ -42,13 +35,6 @@ class Case(unittest.TestCase):
         path = self.folder / name
         subprocess.run([MAKE, path, *map(str, args)], check=True)
         return path
-
-    def fails(self, result, code, message, hint):
-        self.assertEqual(result.returncode, code, (result.out, result.err))
-        self.assertTrue(result.err.startswith("error: "), result.err)
-        self.assertIn(message, result.err)
-        self.assertIn("\nhint: ", result.err)
-        self.assertIn(hint, result.err)
 
     def nothing_but(self, *names):
         self.assertEqual(sorted(os.listdir(self.folder)), sorted(names))
@@ -82,8 +68,8 @@ class Files(Case):
         if os.geteuid() != 0:
             self.both(path, 1, "Permission denied", "permissions")
             return
-        pathlib.Path(SCRATCH).chmod(0o755)  # root may read everything, so be somebody else
-        result = run(path, before=lambda: os.setuid(65534))
+        SCRATCH.chmod(0o755)  # root may read everything, so be somebody else
+        result = run(path, preexec_fn=lambda: os.setuid(65534))
         if "error while loading" not in result.err:  # the build folder may be closed to others
             self.fails(result, 1, "Permission denied", "permissions")
 
@@ -137,7 +123,7 @@ class Limits(Case):
     def test_model_larger_than_memory(self):
         path = self.model("f32", "embedding", 8192)  # 44 MB
         self.assertEqual(run(path, "-t", 1).returncode, 0)
-        result = run(path, "-t", 1, before=limited(resource.RLIMIT_AS, 64 << 20))
+        result = run(path, "-t", 1, preexec_fn=limited(resource.RLIMIT_AS, 64 << 20))
         self.fails(result, 1, "no ", "")
         self.assertRegex(result.err, r"no (memory|address space) for .*[0-9]")
 
@@ -159,7 +145,7 @@ class Disks(Case):
     def test_full_while_converting(self):
         path = self.model()
         result = hasten("convert", path, self.folder / "out.gguf", "--type", "f32",
-                        before=limited(resource.RLIMIT_FSIZE, 100_000))
+                        preexec_fn=limited(resource.RLIMIT_FSIZE, 100_000))
         self.fails(result, 1, "cannot write the file: File too large", "ulimit -f")
         self.nothing_but("tiny.gguf")
 
@@ -168,7 +154,7 @@ class Disks(Case):
         text = self.folder / "text"
         text.write_text(TEXT)
         result = hasten("perplexity", path, text, "-c", 64, "--logits-out", self.folder / "logits",
-                        before=limited(resource.RLIMIT_FSIZE, 100_000))
+                        preexec_fn=limited(resource.RLIMIT_FSIZE, 100_000))
         self.fails(result, 1, "cannot write the file", "ulimit -f")
         self.nothing_but("tiny.gguf", "text")
 
@@ -222,7 +208,7 @@ class Outputs(Case):
 
     def test_none(self):
         for args in self.commands():
-            result = hasten(*args, stdout=None, before=lambda: os.close(1))
+            result = hasten(*args, stdout=None, preexec_fn=lambda: os.close(1))
             self.assertEqual(result.returncode, 1, (args, result.err))
             self.assertIn("standard output", result.err)
 
@@ -230,8 +216,7 @@ class Outputs(Case):
 class Interrupts(Case):
     def stop(self, args, seen):
         """Starts a call, sends Ctrl-C when seen(process) is true; the process and its outputs."""
-        process = subprocess.Popen([BIN, *map(str, args)], env=ENV, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = start(*args)
         end = time.monotonic() + TIMEOUT
         while not seen(process) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.001)
@@ -270,21 +255,8 @@ class Interrupts(Case):
         self.nothing_but("tiny.gguf", "text")
 
 
-def main():
-    global ENV, SCRATCH
-    with tempfile.TemporaryDirectory(prefix="hasten-errors-") as scratch:
-        SCRATCH = scratch
-        ENV = {**os.environ, "XDG_CACHE_HOME": scratch + "/home", "XDG_STATE_HOME": scratch + "/home"}
-        ENV.pop("HASTEN_HOME", None)
-        os.mkdir(scratch + "/home")
-        suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-        if len(sys.argv) > 1:
-            suite = unittest.defaultTestLoader.loadTestsFromNames(sys.argv[1:], sys.modules[__name__])
-        result = unittest.TextTestRunner(verbosity=2).run(suite)
-    failed = len(result.failures) + len(result.errors)
-    print(f"{result.testsRun - failed} passed, {failed} failed")
-    return 1 if failed or not result.testsRun else 0
-
-
 if __name__ == "__main__":
+    ENV.pop("HASTEN_HOME", None)
+    ENV["XDG_CACHE_HOME"] = ENV["XDG_STATE_HOME"] = str(SCRATCH / "home")
+    (SCRATCH / "home").mkdir()
     sys.exit(main())

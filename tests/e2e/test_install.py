@@ -5,31 +5,23 @@ through pkg-config against the shared and the static library and run on the defa
     HASTEN_BUILD=build/release python3 tests/e2e/test_install.py [Install.test_symbols ...]
 """
 import os
-import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
+import sys
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("HASTEN_BUILD", ROOT / "build/release")).resolve()
+from harness import BUILD, ROOT, SCRATCH, main, run
+
 CC = os.environ.get("CC", "cc")
 QUESTION = "What is the capital of France? Answer in one word."
 WARNINGS = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
 
 
-def run(*command, **options):
-    options.setdefault("timeout", 600)
-    return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True,
-                          **options).stdout
-
-
 class Install(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temp = tempfile.TemporaryDirectory(prefix="hasten-install-")
-        cls.work = pathlib.Path(cls.temp.name)
+        cls.work = SCRATCH
         # Staged as packagers do it, then moved: nothing may remember where it was made.
         stage = cls.work / "stage"
         run("cmake", "--install", BUILD, "--prefix", "/opt/hasten",
@@ -38,10 +30,6 @@ class Install(unittest.TestCase):
         shutil.move(stage / "opt/hasten", cls.prefix)
         cls.environment = {**os.environ, "PKG_CONFIG_PATH": str(cls.prefix / "lib/pkgconfig"),
                            "LD_LIBRARY_PATH": str(cls.prefix / "lib")}
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.temp.cleanup()
 
     def pkg_config(self, *arguments):
         return run("pkg-config", *arguments, "hasten", env=self.environment).split()
@@ -159,4 +147,4 @@ class Install(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    sys.exit(main())

@@ -4,37 +4,28 @@ environment (offline) and used there on the default model.
 
     HASTEN_BUILD=build/release python3 tests/e2e/test_python.py
 """
+import functools
 import os
-import pathlib
 import shutil
-import subprocess
 import sys
-import tempfile
 import textwrap
 import unittest
 import zipfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("HASTEN_BUILD", ROOT / "build/release")).resolve()
+import harness
+from harness import BUILD, ROOT, SCRATCH, main
+
 # Nothing may be fetched, and nothing of the outer environment may leak in.
 ENVIRONMENT = {name: value for name, value in os.environ.items()
                if not name.startswith(("PYTHON", "PIP_", "HASTEN_LIB", "LD_LIBRARY"))}
 ENVIRONMENT["PIP_NO_INDEX"] = "1"
-
-
-def run(*command, **options):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600,
-                          check=False, env=ENVIRONMENT, **options)
-    if done.returncode != 0:
-        raise AssertionError(f"{command}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
+run = functools.partial(harness.run, env=ENVIRONMENT)
 
 
 class Package(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temp = tempfile.TemporaryDirectory(prefix="hasten-python-")
-        cls.work = pathlib.Path(cls.temp.name)
+        cls.work = SCRATCH
         # A copy: pip leaves build/ and *.egg-info behind in the folder it builds.
         source = cls.work / "hasten"
         shutil.copytree(ROOT / "python", source / "python",
@@ -49,10 +40,6 @@ class Package(unittest.TestCase):
         cls.python = cls.work / "venv/bin/python"
         run(cls.python, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check",
             cls.wheel)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.temp.cleanup()
 
     def script(self, text):
         """Runs a script in the fresh environment; what it prints."""
@@ -163,4 +150,4 @@ class Package(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    sys.exit(main())
