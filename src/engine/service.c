@@ -18,7 +18,7 @@
 #include "engine/scheduler.h"
 
 enum { NO_TOKEN = -1, WAITING = 1024, WAITING_TOKENS = 1 << 20, WARM_ROWS = 16 };
-#define STRETCH 2.5
+#define STRETCH 2.0
 
 struct en_request {
     struct en_job job; /* first: the scheduler hands it back */

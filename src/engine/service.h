@@ -21,7 +21,7 @@ struct en_service_options {
     int32_t running;        /* requests computed together; 0: as many as the model's steps take */
     int32_t waiting;        /* requests in the queue; 0: 1024 */
     int64_t waiting_tokens; /* prompt tokens in the queue; 0: 1,048,576 */
-    /* A step with running streams may take this many times what the streams alone would (0: 2.5),
+    /* A step with running streams may take this many times what the streams alone would (0: 2),
      * so that prompts of others do not stall them; or target_ns, if that is more. */
     double stretch, target_ns;
 };

@@ -1,9 +1,9 @@
 /*
  * The server over libmicrohttpd: listening, routing, bodies, answers, the end.
  *
- * One epoll thread does all of HTTP. A connection that waits for the engine is suspended, and woken
- * by the job's wake function from the engine's thread; MHD_stop_daemon does not take suspended
- * connections, so closing first lets every job end.
+ * One epoll thread does all of HTTP. A connection that waits for the engine, or for the preparer,
+ * is suspended, and woken from there; MHD_stop_daemon does not take suspended connections, so
+ * closing first lets every job end.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,12 +24,13 @@ enum {
     MEMORY_BYTES = 32 << 10,
     WAIT_NS = 2000000,
     QUIET_WAITS = 20,
-    SKIP_BODIES = 4
+    SKIP_BODIES = 4,
+    BODIES_TOGETHER = 64
 };
 
 static const struct {
     const char *method, *path;
-    enum MHD_Result (*handle)(struct sv_exchange *exchange);
+    void (*handle)(struct sv_exchange *exchange);
 } routes[] = {
 #define SV_ROUTE(method, path, handler) {method, path, handler},
     SV_ROUTE_TABLE(SV_ROUTE)
@@ -43,69 +44,72 @@ struct sv_options sv_options_default(void)
         .port = 8080, .body_bytes_max = 4 << 20, .connections_max = 1024, .idle_s = 60};
 }
 
-/* ---- answers ---- */
+/* ---- replies ---- */
 
-static enum MHD_Result queue(struct sv_exchange *exchange, int http_status,
-                             struct MHD_Response *response)
+void sv_reply(struct sv_exchange *exchange, int http_status, const char *type,
+              struct hs_buffer *body)
 {
-    if (!response)
-        return MHD_NO;
-    enum MHD_Result result =
-        MHD_queue_response(exchange->connection, (unsigned)http_status, response);
-    MHD_destroy_response(response);
-    return result;
+    exchange->reply = (struct sv_reply){.http_status = http_status, .type = type, .body = *body};
+    *body = (struct hs_buffer){0};
 }
 
-static struct MHD_Response *response_of(const char *type, struct hs_buffer *body)
+void sv_reply_json(struct sv_exchange *exchange, struct hs_buffer *body)
+{
+    sv_reply(exchange, 200, "application/json", body);
+}
+
+void sv_reply_problem(struct sv_exchange *exchange, const struct sv_problem *problem)
+{
+    struct hs_buffer body = {0};
+    sv_problem_json(problem, &body);
+    hs_buffer_append(&body, "\n", 1);
+    sv_reply(exchange, problem->http_status, "application/json", &body);
+    exchange->reply.retry_after_s = problem->retry_after_s;
+}
+
+/* Without memory there is none: the connection is closed. */
+static struct MHD_Response *response_of(struct sv_reply *reply)
 {
     struct MHD_Response *response = NULL;
+    struct hs_buffer *body = &reply->body;
+    char seconds[16];
     if (!body->failed && body->data)
         response = MHD_create_response_from_buffer_with_free_callback(body->size_bytes, body->data,
                                                                       hs_free);
     if (!response)
-        hs_buffer_free(body);
-    else
-        (void)MHD_add_response_header(response, "Content-Type", type);
+        return NULL;
+    *body = (struct hs_buffer){0}; /* the response has it */
+    (void)MHD_add_response_header(response, "Content-Type", reply->type);
+    if (reply->retry_after_s > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%d", reply->retry_after_s);
+        (void)MHD_add_response_header(response, "Retry-After", seconds);
+    }
+    if (reply->allow)
+        (void)MHD_add_response_header(response, "Allow", reply->allow);
     return response;
 }
 
-enum MHD_Result sv_reply(struct sv_exchange *exchange, int http_status, const char *type,
-                         struct hs_buffer *body)
+enum MHD_Result sv_send_reply(struct sv_exchange *exchange)
 {
-    return queue(exchange, http_status, response_of(type, body));
-}
-
-enum MHD_Result sv_reply_json(struct sv_exchange *exchange, struct hs_buffer *body)
-{
-    return sv_reply(exchange, 200, "application/json", body);
-}
-
-static enum MHD_Result reply_problem(struct sv_exchange *exchange, const struct sv_problem *problem,
-                                     const char *allow)
-{
-    struct hs_buffer body = {0};
-    char seconds[16];
-    sv_problem_json(problem, &body);
-    hs_buffer_append(&body, "\n", 1);
-    struct MHD_Response *response = response_of("application/json", &body);
-    if (response && problem->retry_after_s > 0) {
-        (void)snprintf(seconds, sizeof seconds, "%d", problem->retry_after_s);
-        (void)MHD_add_response_header(response, "Retry-After", seconds);
-    }
-    if (response && allow)
-        (void)MHD_add_response_header(response, "Allow", allow);
-    return queue(exchange, problem->http_status, response);
-}
-
-enum MHD_Result sv_reply_problem(struct sv_exchange *exchange, const struct sv_problem *problem)
-{
-    return reply_problem(exchange, problem, NULL);
+    struct MHD_Response *response = response_of(&exchange->reply);
+    if (!response)
+        return MHD_NO;
+    enum MHD_Result result =
+        MHD_queue_response(exchange->connection, (unsigned)exchange->reply.http_status, response);
+    MHD_destroy_response(response);
+    return result;
 }
 
 struct hs_str sv_body(const struct sv_exchange *exchange)
 {
     return (struct hs_str){exchange->body.data ? exchange->body.data : "",
                            exchange->body.size_bytes};
+}
+
+void sv_free_body(struct sv_exchange *exchange)
+{
+    atomic_fetch_sub(&exchange->server->body_bytes, exchange->body.size_bytes);
+    hs_buffer_free(&exchange->body);
 }
 
 struct sv_model *sv_find_model(struct sv_server *server, struct hs_str name,
@@ -196,42 +200,72 @@ static enum MHD_Result begin(struct sv_exchange *exchange, const char *method, c
         sv_fail(&problem, 405, NULL, "this path takes %s only", allow);
     else if (check_state(exchange, &problem) && strcmp(allow, "POST") == 0)
         (void)check_post(exchange, &problem);
-    if (problem.http_status != 0)
-        return reply_problem(exchange, &problem, problem.http_status == 405 ? allow : NULL);
-    return MHD_YES;
+    if (problem.http_status == 0)
+        return MHD_YES;
+    sv_reply_problem(exchange, &problem);
+    exchange->reply.allow = problem.http_status == 405 ? allow : NULL;
+    return sv_send_reply(exchange);
 }
 
 /* ---- a request ---- */
 
 static enum MHD_Result add_body(struct sv_exchange *exchange, const char *data, size_t *size)
 {
-    size_t most = exchange->server->options.body_bytes_max, count = *size;
+    struct sv_server *server = exchange->server;
+    size_t most = server->options.body_bytes_max, count = *size;
     *size = 0;
     exchange->received += count;
-    if (exchange->received > most) {
-        hs_buffer_free(&exchange->body);
+    if (exchange->received <= most &&
+        atomic_load(&server->body_bytes) + count > most * BODIES_TOGETHER)
+        exchange->is_crowded = true;
+    if (exchange->received > most || exchange->is_crowded) {
+        sv_free_body(exchange);
         return exchange->received > SKIP_BODIES * most ? MHD_NO
                                                        : MHD_YES; /* told when it has ended */
     }
+    size_t before = exchange->body.size_bytes;
     hs_buffer_append(&exchange->body, data, count);
+    atomic_fetch_add(&server->body_bytes, exchange->body.size_bytes - before);
     return MHD_YES;
+}
+
+static bool check_body(struct sv_exchange *exchange, struct sv_problem *problem)
+{
+    size_t most = exchange->server->options.body_bytes_max;
+    if (exchange->received > most)
+        return sv_fail(problem, 413, NULL, "the body is larger than %zu bytes", most);
+    if (exchange->is_crowded) {
+        sv_fail(problem, 503, NULL, "too many large requests at a time");
+        problem->retry_after_s = 1;
+        return false;
+    }
+    return !exchange->body.failed || sv_fail(problem, 503, NULL, "no memory for the request");
+}
+
+void sv_handle(struct sv_exchange *exchange)
+{
+    struct sv_problem problem = {0};
+    if (check_body(exchange, &problem) && check_state(exchange, &problem))
+        exchange->handle(exchange);
+    else
+        sv_reply_problem(exchange, &problem);
+    sv_free_body(exchange);
+}
+
+static enum MHD_Result answer(struct sv_exchange *exchange)
+{
+    return exchange->job ? sv_continue_completion(exchange) : sv_send_reply(exchange);
 }
 
 static enum MHD_Result finish(struct sv_exchange *exchange)
 {
-    struct sv_problem problem;
-    size_t most = exchange->server->options.body_bytes_max;
-    if (exchange->received > most) {
-        sv_fail(&problem, 413, NULL, "the body is larger than %zu bytes", most);
-        return sv_reply_problem(exchange, &problem);
+    exchange->received_ns = hs_clock_ns();
+    if (exchange->body.size_bytes > SV_INLINE_BYTES) {
+        sv_prepare_later(exchange);
+        return MHD_YES;
     }
-    if (exchange->body.failed) {
-        sv_fail(&problem, 503, NULL, "no memory for the request");
-        return sv_reply_problem(exchange, &problem);
-    }
-    if (!check_state(exchange, &problem))
-        return sv_reply_problem(exchange, &problem);
-    return exchange->handle(exchange);
+    sv_handle(exchange);
+    return answer(exchange);
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
@@ -251,7 +285,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     }
     if (*size > 0)
         return add_body(exchange, data, size);
-    return exchange->job ? sv_continue_completion(exchange) : finish(exchange);
+    return exchange->job || exchange->reply.http_status ? answer(exchange) : finish(exchange);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **exchange_at,
@@ -268,7 +302,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         sv_job_cancel(exchange->job, NULL); /* nothing, when it is done */
         sv_job_release(exchange->job);
     }
-    hs_buffer_free(&exchange->body);
+    sv_free_body(exchange);
+    hs_buffer_free(&exchange->reply.body);
     hs_free(exchange);
     *exchange_at = NULL;
 }
@@ -369,7 +404,10 @@ enum hasten_status sv_server_open(const struct sv_options *options, struct hs_er
         return hs_fail(error, HASTEN_OUT_OF_MEMORY, NULL, "no memory for a server");
     server->options = *options;
     server->epoll = server->stop_event = -1;
-    enum hasten_status status = sv_watch_open(server, error);
+    enum hasten_status status = sv_preparer_open(server, error);
+    enum hasten_status watch_status = sv_watch_open(server, error);
+    if (status == HASTEN_OK)
+        status = watch_status;
     if (status == HASTEN_OK)
         status = start_http(server, error);
     if (status != HASTEN_OK) {
@@ -457,6 +495,7 @@ void sv_server_close(struct sv_server **server_in)
         en_service_close(&server->models[i].service);
         hs_free(server->models[i].name);
     }
+    sv_preparer_close(server);
     sv_watch_close(server);
     hs_free(server);
     *server_in = NULL;

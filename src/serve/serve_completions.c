@@ -1,5 +1,4 @@
 /* Completions and embeddings: from a body to a job, from a job to an answer or a stream. */
-#include "base/clock.h"
 #include "serve/http_exchange.h"
 
 enum { STREAM_BLOCK_BYTES = 4096, STREAM_WAITING_BYTES = 256 << 10 };
@@ -48,50 +47,54 @@ enum MHD_Result sv_continue_completion(struct sv_exchange *exchange)
     struct hs_buffer body = {0};
     if (sv_job_wait(exchange->job, suspend, exchange->connection))
         return MHD_YES;
-    if (sv_job_failed(exchange->job, &problem))
-        return sv_reply_problem(exchange, &problem);
+    if (sv_job_failed(exchange->job, &problem)) {
+        sv_reply_problem(exchange, &problem);
+        return sv_send_reply(exchange);
+    }
     if (exchange->job->spec.is_stream)
         return reply_stream(exchange);
     sv_job_answer(exchange->job, &body);
-    return sv_reply_json(exchange, &body);
+    sv_reply_json(exchange, &body);
+    return sv_send_reply(exchange);
 }
 
-static enum MHD_Result start(struct sv_exchange *exchange, enum sv_form form)
+static void start(struct sv_exchange *exchange, enum sv_form form)
 {
     struct sv_server *server = exchange->server;
-    uint64_t received_ns = hs_clock_ns();
     struct sv_problem problem = {0};
     struct sv_spec spec;
     struct sv_model *model = NULL;
     if (sv_spec_read(sv_body(exchange), form, &problem, &spec))
         model = sv_find_model(server, spec.model, &problem);
-    hs_buffer_free(&exchange->body); /* the spec has what it needs */
+    sv_free_body(exchange); /* the spec has what it needs */
     if (!model) {
         sv_spec_free(&spec);
-        return sv_reply_problem(exchange, &problem);
+        sv_reply_problem(exchange, &problem);
+        return;
     }
     struct sv_job_plan plan = {model,           STREAM_WAITING_BYTES, resume, exchange->connection,
-                               &server->active, received_ns};
+                               &server->active, exchange->received_ns};
     exchange->job = sv_job_start(&plan, &spec, &problem);
-    if (!exchange->job)
-        return sv_reply_problem(exchange, &problem);
+    if (!exchange->job) {
+        sv_reply_problem(exchange, &problem);
+        return;
+    }
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     sv_watch_job(server, exchange->job, info ? info->connect_fd : -1);
-    return sv_continue_completion(exchange);
 }
 
-enum MHD_Result sv_post_completions(struct sv_exchange *exchange)
+void sv_post_completions(struct sv_exchange *exchange)
 {
-    return start(exchange, SV_COMPLETION);
+    start(exchange, SV_COMPLETION);
 }
 
-enum MHD_Result sv_post_chat(struct sv_exchange *exchange)
+void sv_post_chat(struct sv_exchange *exchange)
 {
-    return start(exchange, SV_CHAT);
+    start(exchange, SV_CHAT);
 }
 
-enum MHD_Result sv_post_embeddings(struct sv_exchange *exchange)
+void sv_post_embeddings(struct sv_exchange *exchange)
 {
-    return start(exchange, SV_EMBEDDING);
+    start(exchange, SV_EMBEDDING);
 }

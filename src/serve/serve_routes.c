@@ -6,31 +6,31 @@
 #include "serve/json_out.h"
 #include "serve/json_source.h"
 
-enum MHD_Result sv_get_live(struct sv_exchange *exchange)
+void sv_get_live(struct sv_exchange *exchange)
 {
     struct hs_buffer body = {0};
     sv_put(&body, "{\"live\":true}\n");
-    return sv_reply_json(exchange, &body);
+    sv_reply_json(exchange, &body);
 }
 
-enum MHD_Result sv_get_ready(struct sv_exchange *exchange)
+void sv_get_ready(struct sv_exchange *exchange)
 {
     struct hs_buffer body = {0};
     int state = atomic_load(&exchange->server->state);
     const char *const states[] = {"loading", "ready", "draining"};
     hs_buffer_printf(&body, "{\"ready\":%s,\"state\":\"%s\"}\n",
                      state == SV_READY ? "true" : "false", states[state]);
-    return sv_reply(exchange, state == SV_READY ? 200 : 503, "application/json", &body);
+    sv_reply(exchange, state == SV_READY ? 200 : 503, "application/json", &body);
 }
 
-enum MHD_Result sv_get_version(struct sv_exchange *exchange)
+void sv_get_version(struct sv_exchange *exchange)
 {
     struct hs_buffer body = {0};
     hs_buffer_printf(&body, "{\"version\":\"%s\"}\n", HASTEN_VERSION);
-    return sv_reply_json(exchange, &body);
+    sv_reply_json(exchange, &body);
 }
 
-enum MHD_Result sv_get_models(struct sv_exchange *exchange)
+void sv_get_models(struct sv_exchange *exchange)
 {
     struct sv_server *server = exchange->server;
     struct hs_buffer body = {0};
@@ -45,11 +45,11 @@ enum MHD_Result sv_get_models(struct sv_exchange *exchange)
                          model->created_s, en_context(model->model));
     }
     sv_put(&body, "]}\n");
-    return sv_reply_json(exchange, &body);
+    sv_reply_json(exchange, &body);
 }
 
 /* Asks each service for its figures as of its last step. */
-enum MHD_Result sv_get_metrics(struct sv_exchange *exchange)
+void sv_get_metrics(struct sv_exchange *exchange)
 {
     struct sv_server *server = exchange->server;
     struct sv_series series[SV_MODELS_MAX];
@@ -60,7 +60,7 @@ enum MHD_Result sv_get_metrics(struct sv_exchange *exchange)
             (struct sv_series){model->name, &model->metrics, en_service_figures(model->service)};
     }
     sv_metrics_render(series, server->model_count, &body);
-    return sv_reply(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+    sv_reply(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 
 /* ---- tokens ---- */
@@ -101,7 +101,7 @@ static bool tokenize(const json_t *root, const struct sv_model *model, struct tx
     return status == HASTEN_OK || sv_fail_from(problem, &error);
 }
 
-enum MHD_Result sv_post_tokenize(struct sv_exchange *exchange)
+void sv_post_tokenize(struct sv_exchange *exchange)
 {
     struct sv_problem problem = {0};
     struct hs_buffer body = {0};
@@ -118,7 +118,10 @@ enum MHD_Result sv_post_tokenize(struct sv_exchange *exchange)
     }
     tx_ids_free(&ids);
     json_decref(root);
-    return is_good ? sv_reply_json(exchange, &body) : sv_reply_problem(exchange, &problem);
+    if (is_good)
+        sv_reply_json(exchange, &body);
+    else
+        sv_reply_problem(exchange, &problem);
 }
 
 static bool detokenize(const json_t *root, const struct sv_model *model, struct hs_buffer *text,
@@ -146,7 +149,7 @@ static bool detokenize(const json_t *root, const struct sv_model *model, struct 
            sv_fail(problem, 400, "tokens", "tokens must be ids from 0 to %d", (int)vocab - 1);
 }
 
-enum MHD_Result sv_post_detokenize(struct sv_exchange *exchange)
+void sv_post_detokenize(struct sv_exchange *exchange)
 {
     struct sv_problem problem = {0};
     struct hs_buffer body = {0}, text = {0};
@@ -161,5 +164,8 @@ enum MHD_Result sv_post_detokenize(struct sv_exchange *exchange)
     }
     hs_buffer_free(&text);
     json_decref(root);
-    return is_good ? sv_reply_json(exchange, &body) : sv_reply_problem(exchange, &problem);
+    if (is_good)
+        sv_reply_json(exchange, &body);
+    else
+        sv_reply_problem(exchange, &problem);
 }

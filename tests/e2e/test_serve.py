@@ -27,7 +27,7 @@ SCRATCH = tempfile.TemporaryDirectory()
 MODEL, NAME = (os.path.join(SCRATCH.name, "tiny.gguf"), "tiny") if MAKE else ("smollm2-135m",) * 2
 if MAKE:
     subprocess.run([MAKE, MODEL], check=True)
-TINY = ["Errors", "Embeddings.test_forms", "Embeddings.test_same_bits_in_any_company", "Ends.test_drain", "Many.test_answers_under_load"] + [f"Shapes.test_{name}" for name in (
+TINY = ["Errors", "Limits.test_bodies_are_bounded_together", "Embeddings.test_forms", "Embeddings.test_same_bits_in_any_company", "Ends.test_drain", "Many.test_answers_under_load"] + [f"Shapes.test_{name}" for name in (
     "health_models_version", "same_text_as_run", "stream_is_the_answer", "seed_and_n", "batch_of_prompts",
     "prefix_is_found", "zero_tokens", "metrics")]
 CLIENTS = int(os.environ.get("HASTEN_SERVE_CLIENTS", "64"))
@@ -512,6 +512,35 @@ class Limits(unittest.TestCase):
                                     "ignore_eos": True, "stream": True})[2].decode().split("\n\n")
             self.assertIn("error", json.loads(events[-2][6:]))
         finally:
+            self.assertEqual(server.stop(), 0)
+
+    def test_bodies_are_bounded_together(self):
+        """64 times the largest body; what is larger than a few kilobytes is prepared on its own thread."""
+        server, half = Server("--max-body", 20000), []
+        body = json.dumps({"prompt": "x " * 2000, "max_tokens": 2, "temperature": 0, "extra": "y" * 15500}).encode()
+        try:
+            status, alone = server.post("/v1/completions", json.loads(body))
+            self.assertEqual(status, 200)
+            for _ in range(70):
+                half.append(socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT))
+                half[-1].sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+                                 b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:-1])
+            while (answer := server.request("POST", "/v1/completions", body))[0] == 200:
+                pass  # until the server has read what was sent
+            self.assertEqual((answer[0], answer[1]["Retry-After"]), (503, "1"))
+            self.assertIn("large", json.loads(answer[2])["error"]["message"])
+            for s in half[:40]:
+                s.close()
+            for s in half[40:]:
+                s.sendall(body[-1:])
+            told = [s.makefile("rb").readline() for s in half[40:]]
+            self.assertGreater(sum(b" 200 " in line for line in told), 15)  # the last to come found no room
+            while (answer := server.request("POST", "/v1/completions", body))[0] == 503:
+                pass
+            self.assertEqual(json.loads(answer[2])["choices"][0]["text"], alone["choices"][0]["text"])
+        finally:
+            for s in half:
+                s.close()
             self.assertEqual(server.stop(), 0)
 
     def test_port_in_use(self):
