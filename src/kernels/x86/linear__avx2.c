@@ -25,101 +25,53 @@ static const struct code_form
     unpacked_6_16     = SPREAD(16, false, 6, 32,  256),
     unpacked_8_32     = SPREAD(32, false, 8, 128, 128);
 
-#define TILE(name, body, tokens, ...)                                                              \
-    static void name##_##tokens(const struct linear_tile *tile)                                    \
-    {                                                                                              \
-        body(tile, __VA_ARGS__);                                                                   \
-    }
 #define CODE_TILES(name, form)                                                                     \
-    TILE(name, code_tile, 1, form, 1) TILE(name, code_tile, 2, form, 2)                            \
-    TILE(name, code_tile, 3, form, 3) TILE(name, code_tile, 4, form, 4)                            \
+    TILE(name, code_tile, &form, 1) TILE(name, code_tile, &form, 2)                                \
+    TILE(name, code_tile, &form, 3) TILE(name, code_tile, &form, 4)                                \
     static const linear_tile_fn name[TOKENS_MAX] = {name##_1, name##_2, name##_3, name##_4};
-CODE_TILES(tile_q8_0, &form_q8_0)
-CODE_TILES(tile_q4_0, &form_q4_0)
-CODE_TILES(tile_q4_1, &form_q4_1)
-CODE_TILES(tile_q5_0, &form_q5_0)
-CODE_TILES(tile_q5_1, &form_q5_1)
-CODE_TILES(tile_iq4_nl, &form_iq4_nl)
-CODE_TILES(tile_mxfp4, &form_mxfp4)
-CODE_TILES(tile_q2_k, &form_q2_k)
-CODE_TILES(tile_q3_k, &form_q3_k)
-CODE_TILES(tile_q4_k, &form_q4_k)
-CODE_TILES(tile_q5_k, &form_q5_k)
-CODE_TILES(tile_q6_k, &form_q6_k)
-CODE_TILES(tile_iq4_xs, &form_iq4_xs)
-CODE_TILES(tile_unpacked_4_32, &unpacked_4_32)
-CODE_TILES(tile_unpacked_4_32_min, &unpacked_4_32_min)
-CODE_TILES(tile_unpacked_2_16_min, &unpacked_2_16_min)
-CODE_TILES(tile_unpacked_3_16, &unpacked_3_16)
-CODE_TILES(tile_unpacked_5_32, &unpacked_5_32)
-CODE_TILES(tile_unpacked_5_32_min, &unpacked_5_32_min)
-CODE_TILES(tile_unpacked_6_16, &unpacked_6_16)
-CODE_TILES(tile_unpacked_8_32, &unpacked_8_32)
+CODE_TILES(tile_unpacked_4_32, unpacked_4_32)
+CODE_TILES(tile_unpacked_4_32_min, unpacked_4_32_min)
+CODE_TILES(tile_unpacked_2_16_min, unpacked_2_16_min)
+CODE_TILES(tile_unpacked_3_16, unpacked_3_16)
+CODE_TILES(tile_unpacked_5_32, unpacked_5_32)
+CODE_TILES(tile_unpacked_5_32_min, unpacked_5_32_min)
+CODE_TILES(tile_unpacked_6_16, unpacked_6_16)
+CODE_TILES(tile_unpacked_8_32, unpacked_8_32)
 
-#define UNPACK(type, to)                                                                           \
-    static void unpack_##type(const uint8_t *w, int64_t cols, uint8_t *out)                        \
-    {                                                                                              \
-        unpack_codes(&form_##type, &to, w, cols, out);                                             \
-    }
-UNPACK(q4_0, unpacked_4_32)
-UNPACK(q4_1, unpacked_4_32_min)
-UNPACK(q5_0, unpacked_5_32)
-UNPACK(q5_1, unpacked_5_32_min)
-UNPACK(iq4_nl, unpacked_8_32)
-UNPACK(mxfp4, unpacked_8_32)
-UNPACK(q2_k, unpacked_2_16_min)
-UNPACK(q3_k, unpacked_3_16)
-UNPACK(q4_k, unpacked_4_32_min)
-UNPACK(q5_k, unpacked_5_32_min)
-UNPACK(q6_k, unpacked_6_16)
-UNPACK(iq4_xs, unpacked_8_32)
-
-/* Tiles of a coded type, [tokens - 1]. */
-struct code_kernel {
-    const linear_tile_fn *tiles;
-    const linear_tile_fn *unpacked_tiles; /* NULL: never unpacked */
-    int unpacked_block;                   /* bytes per block of 32 k */
-    void (*unpack)(const uint8_t *w, int64_t cols, uint8_t *out);
-};
-static const struct code_kernel code_kernels[TN_DTYPE_COUNT] = {
-    [TN_Q8_0] = {tile_q8_0, NULL, 0, NULL},
-    [TN_Q4_0] = {tile_q4_0, tile_unpacked_4_32, 1152, unpack_q4_0},
-    [TN_Q4_1] = {tile_q4_1, tile_unpacked_4_32_min, 1280, unpack_q4_1},
-    [TN_Q5_0] = {tile_q5_0, tile_unpacked_5_32, 1152, unpack_q5_0},
-    [TN_Q5_1] = {tile_q5_1, tile_unpacked_5_32_min, 1280, unpack_q5_1},
-    [TN_IQ4_NL] = {tile_iq4_nl, tile_unpacked_8_32, 1152, unpack_iq4_nl},
-    [TN_MXFP4] = {tile_mxfp4, tile_unpacked_8_32, 1152, unpack_mxfp4},
-    [TN_Q2_K] = {tile_q2_k, tile_unpacked_2_16_min, 1536, unpack_q2_k},
-    [TN_Q3_K] = {tile_q3_k, tile_unpacked_3_16, 1280, unpack_q3_k},
-    [TN_Q4_K] = {tile_q4_k, tile_unpacked_4_32_min, 1280, unpack_q4_k},
-    [TN_Q5_K] = {tile_q5_k, tile_unpacked_5_32_min, 1280, unpack_q5_k},
-    [TN_Q6_K] = {tile_q6_k, tile_unpacked_6_16, 1280, unpack_q6_k},
-    [TN_IQ4_XS] = {tile_iq4_xs, tile_unpacked_8_32, 1152, unpack_iq4_xs},
-};
-
-#define FLOAT_TILES(name, dtype)                                                                   \
-    TILE(name, float_panel, 1, dtype, 1) TILE(name, float_panel, 2, dtype, 2)                      \
-    TILE(name, float_panel, 3, dtype, 3) TILE(name, float_panel, 4, dtype, 4)                      \
-    TILE(name, float_panel, 5, dtype, 5) TILE(name, float_panel, 6, dtype, 6)                      \
-    static const linear_tile_fn name[6] = {name##_1, name##_2, name##_3,                           \
-                                           name##_4, name##_5, name##_6};
-FLOAT_TILES(tile_f32, TN_F32)
-FLOAT_TILES(tile_f16, TN_F16)
-FLOAT_TILES(tile_bf16, TN_BF16)
-/* clang-format on */
+#define UNPACKED_TYPES(X)                                                                          \
+    X(TN_Q4_0,   q4_0,   unpacked_4_32)                                                            \
+    X(TN_Q4_1,   q4_1,   unpacked_4_32_min)                                                        \
+    X(TN_Q5_0,   q5_0,   unpacked_5_32)                                                            \
+    X(TN_Q5_1,   q5_1,   unpacked_5_32_min)                                                        \
+    X(TN_IQ4_NL, iq4_nl, unpacked_8_32)                                                            \
+    X(TN_MXFP4,  mxfp4,  unpacked_8_32)                                                            \
+    X(TN_Q2_K,   q2_k,   unpacked_2_16_min)                                                        \
+    X(TN_Q3_K,   q3_k,   unpacked_3_16)                                                            \
+    X(TN_Q4_K,   q4_k,   unpacked_4_32_min)                                                        \
+    X(TN_Q5_K,   q5_k,   unpacked_5_32_min)                                                        \
+    X(TN_Q6_K,   q6_k,   unpacked_6_16)                                                            \
+    X(TN_IQ4_XS, iq4_xs, unpacked_8_32)
 
 #define FLOAT_TOKENS_MAX 6
+#define FLOAT_TILES(name, dtype)                                                                   \
+    TILE(name, float_panel, dtype, 1) TILE(name, float_panel, dtype, 2)                            \
+    TILE(name, float_panel, dtype, 3) TILE(name, float_panel, dtype, 4)                            \
+    TILE(name, float_panel, dtype, 5) TILE(name, float_panel, dtype, 6)                            \
+    static const linear_tile_fn name[FLOAT_TOKENS_MAX] = {name##_1, name##_2, name##_3,            \
+                                                          name##_4, name##_5, name##_6};
+/* clang-format on */
 
-static int tile_tokens_max(enum tn_dtype dtype, bool unpacked, int64_t tokens)
+static int code_tokens_max(bool unpacked, int64_t tokens)
 {
     (void)unpacked, (void)tokens;
-    return code_kernels[dtype].tiles ? TOKENS_MAX : FLOAT_TOKENS_MAX;
+    return TOKENS_MAX;
 }
 
 /* Masks, shifts and the products of scales, once for all token groups. */
-static bool unpack_pays(enum tn_dtype dtype, int64_t tokens)
+static int unpack_tokens(int group)
 {
-    return code_kernels[dtype].unpack && tokens >= 16;
+    (void)group;
+    return 16;
 }
 
 /* Bytes and tables are multiplied as signed numbers. */
@@ -181,11 +133,3 @@ static void code_offsets16(const int8_t *codes, int64_t cols, int tokens, int32_
 }
 
 #include "kernels/x86/linear_driver_tmpl.h"
-
-const struct kn_kernel kn_linear__avx2 = {.name = "linear__avx2",
-                                          .op = OP_LINEAR,
-                                          .cpu_class = HS_CPU_CLASS_AVX2,
-                                          .accepts = linear_accepts,
-                                          .units = linear_units,
-                                          .run = linear_run,
-                                          .scratch_bytes = linear_scratch_bytes};

@@ -10,6 +10,11 @@
 
 #include "kernels/x86/linear_codes_avx512_tmpl.h"
 
+V16_INLINE void float_panel(const struct linear_tile *tile, enum tn_dtype dtype, int tokens)
+{
+    float_tile(tile, dtype, 0, 2, tokens);
+}
+
 /* clang-format off */
 static const struct code_form
     unpacked_32     = SPREAD(32, false, 8, 128, 128),
@@ -17,112 +22,57 @@ static const struct code_form
     unpacked_16     = SPREAD(16, false, 8, 128, 256),
     unpacked_16_min = SPREAD(16, true,  8, 0,   512);
 
-#define CODE_TILE(name, form, tokens)                                                              \
-    static void name##_##tokens(const struct linear_tile *tile)                                    \
-    {                                                                                              \
-        code_tile(tile, &form, tokens);                                                            \
-    }
 #define CODE_TILES(name, form)                                                                     \
-    CODE_TILE(name, form, 1) CODE_TILE(name, form, 2) CODE_TILE(name, form, 3)                     \
-    CODE_TILE(name, form, 4) CODE_TILE(name, form, 5) CODE_TILE(name, form, 6)                     \
-    CODE_TILE(name, form, 7) CODE_TILE(name, form, 8)                                              \
+    TILE(name, code_tile, &form, 1) TILE(name, code_tile, &form, 2)                                \
+    TILE(name, code_tile, &form, 3) TILE(name, code_tile, &form, 4)                                \
+    TILE(name, code_tile, &form, 5) TILE(name, code_tile, &form, 6)                                \
+    TILE(name, code_tile, &form, 7) TILE(name, code_tile, &form, 8)                                \
     static const linear_tile_fn name[TOKENS_MAX] = {name##_1, name##_2, name##_3, name##_4,        \
                                                     name##_5, name##_6, name##_7, name##_8};
-CODE_TILES(tile_q8_0, form_q8_0)
-CODE_TILES(tile_q4_0, form_q4_0)
-CODE_TILES(tile_q4_1, form_q4_1)
-CODE_TILES(tile_q5_0, form_q5_0)
-CODE_TILES(tile_q5_1, form_q5_1)
-CODE_TILES(tile_iq4_nl, form_iq4_nl)
-CODE_TILES(tile_mxfp4, form_mxfp4)
-CODE_TILES(tile_q2_k, form_q2_k)
-CODE_TILES(tile_q3_k, form_q3_k)
-CODE_TILES(tile_q4_k, form_q4_k)
-CODE_TILES(tile_q5_k, form_q5_k)
-CODE_TILES(tile_q6_k, form_q6_k)
-CODE_TILES(tile_iq4_xs, form_iq4_xs)
 CODE_TILES(tile_unpacked_32, unpacked_32)
 CODE_TILES(tile_unpacked_32_min, unpacked_32_min)
 CODE_TILES(tile_unpacked_16, unpacked_16)
 CODE_TILES(tile_unpacked_16_min, unpacked_16_min)
 
-#define UNPACK(type, to)                                                                           \
-    static void unpack_##type(const uint8_t *w, int64_t cols, uint8_t *out)                        \
-    {                                                                                              \
-        unpack_codes(&form_##type, &to, w, cols, out);                                             \
-    }
-UNPACK(q4_0, unpacked_32)
-UNPACK(q4_1, unpacked_32_min)
-UNPACK(q5_0, unpacked_32)
-UNPACK(q5_1, unpacked_32_min)
-UNPACK(iq4_nl, unpacked_32)
-UNPACK(mxfp4, unpacked_32)
-UNPACK(q2_k, unpacked_16_min)
-UNPACK(q3_k, unpacked_16)
-UNPACK(q4_k, unpacked_32_min)
-UNPACK(q5_k, unpacked_32_min)
-UNPACK(q6_k, unpacked_16)
-UNPACK(iq4_xs, unpacked_32)
-
-/* Tiles of a coded type, [tokens - 1]. */
-struct code_kernel {
-    const linear_tile_fn *tiles;
-    const linear_tile_fn *unpacked_tiles; /* NULL: never unpacked */
-    int unpacked_block;                   /* bytes per block of 32 k */
-    void (*unpack)(const uint8_t *w, int64_t cols, uint8_t *out);
-};
-static const struct code_kernel code_kernels[TN_DTYPE_COUNT] = {
-    [TN_Q8_0] = {tile_q8_0, NULL, 0, NULL},
-    [TN_Q4_0] = {tile_q4_0, tile_unpacked_32, 1152, unpack_q4_0},
-    [TN_Q4_1] = {tile_q4_1, tile_unpacked_32_min, 1280, unpack_q4_1},
-    [TN_Q5_0] = {tile_q5_0, tile_unpacked_32, 1152, unpack_q5_0},
-    [TN_Q5_1] = {tile_q5_1, tile_unpacked_32_min, 1280, unpack_q5_1},
-    [TN_IQ4_NL] = {tile_iq4_nl, tile_unpacked_32, 1152, unpack_iq4_nl},
-    [TN_MXFP4] = {tile_mxfp4, tile_unpacked_32, 1152, unpack_mxfp4},
-    [TN_Q2_K] = {tile_q2_k, tile_unpacked_16_min, 1536, unpack_q2_k},
-    [TN_Q3_K] = {tile_q3_k, tile_unpacked_16, 1280, unpack_q3_k},
-    [TN_Q4_K] = {tile_q4_k, tile_unpacked_32_min, 1280, unpack_q4_k},
-    [TN_Q5_K] = {tile_q5_k, tile_unpacked_32_min, 1280, unpack_q5_k},
-    [TN_Q6_K] = {tile_q6_k, tile_unpacked_16, 1280, unpack_q6_k},
-    [TN_IQ4_XS] = {tile_iq4_xs, tile_unpacked_32, 1152, unpack_iq4_xs},
-};
-
-#define FLOAT_TILE(name, dtype, tokens)                                                            \
-    static void name##_##tokens(const struct linear_tile *tile)                                    \
-    {                                                                                              \
-        float_tile(tile, dtype, 0, 2, tokens);                                                     \
-    }
-#define FLOAT_TILES(name, dtype)                                                                   \
-    FLOAT_TILE(name, dtype, 1) FLOAT_TILE(name, dtype, 2) FLOAT_TILE(name, dtype, 3)               \
-    FLOAT_TILE(name, dtype, 4) FLOAT_TILE(name, dtype, 5) FLOAT_TILE(name, dtype, 6)               \
-    FLOAT_TILE(name, dtype, 7) FLOAT_TILE(name, dtype, 8) FLOAT_TILE(name, dtype, 9)               \
-    FLOAT_TILE(name, dtype, 10) FLOAT_TILE(name, dtype, 11) FLOAT_TILE(name, dtype, 12)            \
-    static const linear_tile_fn name[12] = {                                                       \
-        name##_1, name##_2, name##_3, name##_4,  name##_5,  name##_6,                              \
-        name##_7, name##_8, name##_9, name##_10, name##_11, name##_12};
-FLOAT_TILES(tile_f32, TN_F32)
-FLOAT_TILES(tile_f16, TN_F16)
-FLOAT_TILES(tile_bf16, TN_BF16)
-/* clang-format on */
+#define UNPACKED_TYPES(X)                                                                          \
+    X(TN_Q4_0,   q4_0,   unpacked_32)                                                              \
+    X(TN_Q4_1,   q4_1,   unpacked_32_min)                                                          \
+    X(TN_Q5_0,   q5_0,   unpacked_32)                                                              \
+    X(TN_Q5_1,   q5_1,   unpacked_32_min)                                                          \
+    X(TN_IQ4_NL, iq4_nl, unpacked_32)                                                              \
+    X(TN_MXFP4,  mxfp4,  unpacked_32)                                                              \
+    X(TN_Q2_K,   q2_k,   unpacked_16_min)                                                          \
+    X(TN_Q3_K,   q3_k,   unpacked_16)                                                              \
+    X(TN_Q4_K,   q4_k,   unpacked_32_min)                                                          \
+    X(TN_Q5_K,   q5_k,   unpacked_32_min)                                                          \
+    X(TN_Q6_K,   q6_k,   unpacked_16)                                                              \
+    X(TN_IQ4_XS, iq4_xs, unpacked_32)
 
 #define FLOAT_TOKENS_MAX 12
+#define FLOAT_TILES(name, dtype)                                                                   \
+    TILE(name, float_panel, dtype, 1)  TILE(name, float_panel, dtype, 2)                           \
+    TILE(name, float_panel, dtype, 3)  TILE(name, float_panel, dtype, 4)                           \
+    TILE(name, float_panel, dtype, 5)  TILE(name, float_panel, dtype, 6)                           \
+    TILE(name, float_panel, dtype, 7)  TILE(name, float_panel, dtype, 8)                           \
+    TILE(name, float_panel, dtype, 9)  TILE(name, float_panel, dtype, 10)                          \
+    TILE(name, float_panel, dtype, 11) TILE(name, float_panel, dtype, 12)                          \
+    static const linear_tile_fn name[FLOAT_TOKENS_MAX] = {                                         \
+        name##_1, name##_2, name##_3, name##_4,  name##_5,  name##_6,                              \
+        name##_7, name##_8, name##_9, name##_10, name##_11, name##_12};
+/* clang-format on */
 
 /* Unpacked panels and bytes gain nothing from 7 and 8 tokens. */
-static int tile_tokens_max(enum tn_dtype dtype, bool unpacked, int64_t tokens)
+static int code_tokens_max(bool unpacked, int64_t tokens)
 {
-    if (!code_kernels[dtype].tiles)
-        return FLOAT_TOKENS_MAX;
     return unpacked || tokens > 4 * TOKENS_MAX ? REGISTER_TOKENS : TOKENS_MAX;
 }
 
 /* Nibbles cost 3 operations per vector and group of tokens on the ports that also multiply (where
  * 512-bit operations have two ports in all), scales of K types some more; from some groups on it is
  * cheaper to unpack once. */
-static bool unpack_pays(enum tn_dtype dtype, int64_t tokens)
+static int unpack_tokens(int group)
 {
-    if (!code_kernels[dtype].unpack)
-        return false;
-    return tokens >= (tn_panel_form(dtype)->group == 16 ? 12 : 24);
+    return group == 16 ? 12 : 24;
 }
 
 static bool wants_offsets(const struct tn_panel_form *form)
@@ -212,11 +162,3 @@ static void code_offsets16(const int8_t *codes, int64_t cols, int tokens, int32_
 }
 
 #include "kernels/x86/linear_driver_tmpl.h"
-
-const struct kn_kernel kn_linear__avx512vnni = {.name = "linear__avx512vnni",
-                                                .op = OP_LINEAR,
-                                                .cpu_class = HS_CPU_CLASS_AVX512VNNI,
-                                                .accepts = linear_accepts,
-                                                .units = linear_units,
-                                                .run = linear_run,
-                                                .scratch_bytes = linear_scratch_bytes};

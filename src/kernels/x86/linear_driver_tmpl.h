@@ -11,17 +11,16 @@
  * Scales and sums are copied per chunk when there are several: their rows are T floats apart, and
  * at T = 512 all blocks of K would fall into two sets of L1.
  *
- * Included once per machine class, after the tile functions. The including file defines:
- *   struct code_kernel code_kernels[dtype]; tile_f32, tile_f16, tile_bf16: tiles by tokens - 1
- *   tile_tokens_max(dtype, unpacked, tokens): of a tile, for a call of that many tokens
+ * Included once per machine class by linear__CLASS.c, which defines what linear_table_tmpl.h asks
+ * for, and
  *   ONE_STREAM_TOKENS: up to so many tokens a panel is read once, from its start to its end
- *   unpack_pays(dtype, tokens)
  *   wants_offsets(form), code_offsets(), code_offsets16(): see struct linear_tile, offset
  */
 #ifndef HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
 
 #include "kernels/x86/linear_epilogue_tmpl.h"
+#include "kernels/x86/linear_table_tmpl.h"
 #include "kernels/x86/linear_tile_tmpl.h"
 
 /* What tiles need of a chunk's activations beside the codes, [K/32][tokens of the chunk] each;
@@ -201,27 +200,6 @@ static struct linear_touch step_touches(const struct linear_run *run,
     }
 }
 
-/* Tile of a direct panel: coded types have a table, float types one each. */
-static linear_tile_fn tile_function(enum tn_dtype dtype, int tokens)
-{
-    if (code_kernels[dtype].tiles)
-        return code_kernels[dtype].tiles[tokens - 1];
-    switch (dtype) {
-    case TN_F16:
-        return tile_f16[tokens - 1];
-    case TN_BF16:
-        return tile_bf16[tokens - 1];
-    default:
-        return tile_f32[tokens - 1];
-    }
-}
-
-/* Bytes of the unpacked form of a panel; 0 when it has none. */
-static size_t unpack_bytes(enum tn_dtype dtype, int64_t cols)
-{
-    return (size_t)(cols / TN_QUANT_BLOCK) * (size_t)code_kernels[dtype].unpacked_block;
-}
-
 /* What tiles prefetch: of the panel that is read after the current one, each token group takes its
  * share, spread over its blocks. So memory is read at an even rate while all groups compute, not
  * only under the first one. */
@@ -261,10 +239,7 @@ static void run_panel(struct linear_tile tile, struct linear_panel panel, struct
             prefetch_touched(&touch[i], t, tokens);
         if (coded)
             set_ahead(&tile, &panel.ahead);
-        if (panel.unpacked)
-            code_kernels[panel.dtype].unpacked_tiles[tokens - 1](&tile);
-        else
-            tile_function(panel.dtype, tokens)(&tile);
+        tile_function(panel.dtype, panel.unpacked, tokens)(&tile);
         t += tokens;
         tile.out += tokens * tile.ld_out;
         if (coded) {
@@ -528,5 +503,15 @@ static bool linear_accepts(const void *attributes)
     }
     return true;
 }
+
+const struct kn_kernel KN_ISA(kn_linear) = {
+    .name = "linear" KN_ISA_SUFFIX,
+    .op = OP_LINEAR,
+    .cpu_class = KN_ISA_CLASS,
+    .accepts = linear_accepts,
+    .units = linear_units,
+    .run = linear_run,
+    .scratch_bytes = linear_scratch_bytes,
+};
 
 #endif

@@ -63,6 +63,13 @@ struct linear_tile {
 
 typedef void (*linear_tile_fn)(const struct linear_tile *tile);
 
+/* The tile function name_TOKENS: body(tile, what, tokens) with both as constants. */
+#define TILE(name, body, what, tokens)                                                             \
+    static void name##_##tokens(const struct linear_tile *tile)                                    \
+    {                                                                                              \
+        body(tile, what, tokens);                                                                  \
+    }
+
 #define PREFETCH_BYTES 4096
 
 /* Prefetches lines; returns the place behind them. */
