@@ -23,6 +23,7 @@
 
 #define TOKENS_MAX        4
 #define ONE_STREAM_TOKENS 2
+#define OFFSET_ROWS       4
 
 V16_INLINE __m256i broadcast_codes(const int8_t *p)
 {
@@ -124,8 +125,7 @@ V16_INLINE __m256i sum_start(const struct code_form *form, const int32_t *offset
 {
     if (form->bits == 8 || form->values || form->zero == 0)
         return _mm256_setzero_si256();
-    const int shift = form->zero == 32 ? 2 : form->zero == 16 ? 3 : form->zero == 8 ? 4 : 5;
-    return _mm256_set1_epi32(offset[t] >> shift);
+    return _mm256_set1_epi32(offset[t] >> offset_shift(form->zero));
 }
 
 /* Codes of up to 4 bits, dwords first..last - 1: int16 pairs of the whole group, sum += them. */
@@ -372,6 +372,48 @@ KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_f
             w += form->block_bytes;
             to += to_form->block_bytes;
         }
+    }
+}
+
+/* Bytes and tables are multiplied as signed numbers. */
+static bool wants_offsets(const struct tn_panel_form *form)
+{
+    return form->code_bits != 8 && form->zero != 0;
+}
+
+/* -128 * sums of the 16-k groups of one block: two groups x 4 rows. */
+V16_INLINE __m256i block_offsets(const int8_t *const row[OFFSET_ROWS], int64_t k)
+{
+    __m256i part[OFFSET_ROWS];
+    for (int i = 0; i < OFFSET_ROWS; i++) {
+        const __m256i codes = load_codes((const uint8_t *)row[i] + k);
+        part[i] = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes),
+                                    _mm256_set1_epi16(-128));
+    }
+    return _mm256_hadd_epi32(_mm256_hadd_epi32(part[0], part[1]),
+                             _mm256_hadd_epi32(part[2], part[3]));
+}
+
+static void row_offsets(const int8_t *const row[OFFSET_ROWS], int count, int64_t cols, int64_t ld,
+                        int32_t *out)
+{
+    for (int64_t k = 0; k < cols; k += 32, out += ld) {
+        const __m256i both = block_offsets(row, k);
+        int32_t sums[4];
+        _mm_storeu_si128((__m128i *)(void *)sums, _mm_add_epi32(_mm256_castsi256_si128(both),
+                                                                _mm256_extracti128_si256(both, 1)));
+        memcpy(out, sums, (size_t)count * sizeof *sums);
+    }
+}
+
+static void row_offsets16(const int8_t *const row[OFFSET_ROWS], int count, int64_t cols, int64_t ld,
+                          int32_t *out)
+{
+    for (int64_t k = 0; k < cols; k += 32, out += 2 * ld) {
+        int32_t sums[8];
+        _mm256_storeu_si256((__m256i *)(void *)sums, block_offsets(row, k));
+        for (int g = 0; g < 2; g++)
+            memcpy(out + g * ld, sums + 4 * g, (size_t)count * sizeof *sums);
     }
 }
 

@@ -23,6 +23,7 @@
 #define TOKENS_MAX        8
 #define ONE_STREAM_TOKENS TOKENS_MAX
 #define REGISTER_TOKENS   6 /* accumulators in registers */
+#define OFFSET_ROWS       8
 
 V16_INLINE __m512i broadcast_codes(const int8_t *p)
 {
@@ -124,20 +125,10 @@ V16_INLINE void dot_high_few(const uint8_t *w, const struct code_rows *x, int to
 /* -zero * sum(activation codes), from -128 * sum. */
 V16_INLINE __m512i sum_start(const struct code_form *form, const int32_t *offset, int t)
 {
-    switch (form->values ? 128 : form->zero) {
-    case 128:
-        return _mm512_set1_epi32(offset[t]);
-    case 32:
-        return _mm512_set1_epi32(offset[t] >> 2);
-    case 16:
-        return _mm512_set1_epi32(offset[t] >> 3);
-    case 8:
-        return _mm512_set1_epi32(offset[t] >> 4);
-    case 4:
-        return _mm512_set1_epi32(offset[t] >> 5);
-    default:
+    const int zero = form->values ? 128 : form->zero;
+    if (zero == 0)
         return _mm512_setzero_si512();
-    }
+    return _mm512_set1_epi32(offset[t] >> offset_shift(zero));
 }
 
 /* Integer sums of group g of one block: exact, so any order of the products will do. */
@@ -313,6 +304,78 @@ KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_f
             }
             w += form->block_bytes;
             to += to_form->block_bytes;
+        }
+    }
+}
+
+static bool wants_offsets(const struct tn_panel_form *form)
+{
+    return form->zero != 0 || form->values;
+}
+
+/* Lanes 0..3 of each 128-bit part: the part's sums of a, b, c, d. */
+V16_INLINE __m512i add_parts(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+
+/* -128 * sum of two blocks (64 bytes; with `one` only the first) of 8 rows: 8 rows' first block,
+ * then 8 rows' second block. */
+V16_INLINE __m512i sum_blocks(const int8_t *const row[OFFSET_ROWS], int64_t k, bool one)
+{
+    const __m512i order = _mm512_setr_epi32(0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15);
+    const __mmask16 mask = one ? 0x00ff : 0xffff;
+    __m512i part[OFFSET_ROWS];
+    KN_UNROLL
+    for (int i = 0; i < OFFSET_ROWS; i++)
+        part[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1),
+                                      _mm512_maskz_loadu_epi32(mask, row[i] + k));
+    __m512i p = add_parts(part[0], part[1], part[2], part[3]);
+    __m512i q = add_parts(part[4], part[5], part[6], part[7]);
+    __m512i sum =
+        _mm512_add_epi32(_mm512_shuffle_i32x4(p, q, 0x88), _mm512_shuffle_i32x4(p, q, 0xDD));
+    sum = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sum, 7));
+    return _mm512_permutexvar_epi32(order, sum);
+}
+
+/* 2 blocks at a time. */
+static void row_offsets(const int8_t *const row[OFFSET_ROWS], int count, int64_t cols, int64_t ld,
+                        int32_t *out)
+{
+    const __mmask8 stored = (__mmask8)((1u << count) - 1u);
+    for (int64_t k = 0; k < cols; k += 2 * TN_QUANT_BLOCK, out += 2 * ld) {
+        const bool one = k + TN_QUANT_BLOCK == cols;
+        const __m512i sum = sum_blocks(row, k, one);
+        _mm256_mask_storeu_epi32(out, stored, _mm512_castsi512_si256(sum));
+        if (!one)
+            _mm256_mask_storeu_epi32(out + ld, stored, _mm512_extracti32x8_epi32(sum, 1));
+    }
+}
+
+/* 4 groups at a time: types of groups of 16 have K in 256s. */
+static void row_offsets16(const int8_t *const row[OFFSET_ROWS], int count, int64_t cols, int64_t ld,
+                          int32_t *out)
+{
+    const __mmask8 stored = (__mmask8)((1u << count) - 1u);
+    for (int64_t k = 0; k < cols; k += 2 * TN_QUANT_BLOCK, out += 4 * ld) {
+        __m512i part[OFFSET_ROWS];
+        KN_UNROLL
+        for (int i = 0; i < OFFSET_ROWS; i++)
+            part[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char)128),
+                                          load_codes((const uint8_t *)row[i] + k));
+        const __m512i p = add_parts(part[0], part[1], part[2], part[3]); /* [group][token] */
+        const __m512i q = add_parts(part[4], part[5], part[6], part[7]);
+        __m512i sum[2] = {
+            _mm512_permutex2var_epi64(p, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), q),
+            _mm512_permutex2var_epi64(p, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), q)};
+        KN_UNROLL
+        for (int i = 0; i < 2; i++) {
+            sum[i] = _mm512_sub_epi32(_mm512_setzero_si512(), sum[i]);
+            _mm256_mask_storeu_epi32(out + 2 * i * ld, stored, _mm512_castsi512_si256(sum[i]));
+            _mm256_mask_storeu_epi32(out + (2 * i + 1) * ld, stored,
+                                     _mm512_extracti32x8_epi32(sum[i], 1));
         }
     }
 }

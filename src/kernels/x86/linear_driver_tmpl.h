@@ -14,7 +14,9 @@
  * Included once per machine class by linear__CLASS.c, which defines what linear_table_tmpl.h asks
  * for, and
  *   ONE_STREAM_TOKENS: up to so many tokens a panel is read once, from its start to its end
- *   wants_offsets(form), code_offsets(), code_offsets16(): see struct linear_tile, offset
+ *   wants_offsets(form): does a type need -128 * sums of codes (struct linear_tile, offset)?
+ *   row_offsets(row, count, cols, ld, out), row_offsets16: those of OFFSET_ROWS rows, of which the
+ *     first count are stored, out [K/32][ld] and [K/16][ld]
  */
 #ifndef HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_DRIVER_TMPL_H
@@ -108,6 +110,18 @@ static struct segment_needs needs_of(const struct op_linear_attrs *attrs)
     return needs;
 }
 
+/* What row_offsets computes, of all tokens; rows beyond the last are read as the last. */
+static void code_offsets(const int8_t *codes, int64_t cols, int tokens, int group, int32_t *out)
+{
+    const int8_t *row[OFFSET_ROWS];
+    for (int t = 0; t < tokens; t += OFFSET_ROWS) {
+        const int count = tokens - t < OFFSET_ROWS ? tokens - t : OFFSET_ROWS;
+        for (int i = 0; i < OFFSET_ROWS; i++)
+            row[i] = codes + (t + (i < count ? i : count - 1)) * cols;
+        (group == 32 ? row_offsets : row_offsets16)(row, count, cols, tokens, out + t);
+    }
+}
+
 /* Copies the chunk's scales and sums together and computes the code offsets. */
 static void prepare_chunk(struct linear_run *run, struct linear_chunk chunk)
 {
@@ -130,9 +144,9 @@ static void prepare_chunk(struct linear_run *run, struct linear_chunk chunk)
     const int8_t *codes = run->a8.codes + chunk.token * cols;
     const struct segment_needs needs = needs_of(run->attrs);
     if (needs.offsets)
-        code_offsets(codes, cols, chunk.tokens, to->offset);
+        code_offsets(codes, cols, chunk.tokens, 32, to->offset);
     if (needs.groups_of_16)
-        code_offsets16(codes, cols, chunk.tokens, to->offset16);
+        code_offsets(codes, cols, chunk.tokens, 16, to->offset16);
     if (needs.sums16) {
         for (int64_t g = 0; g < cols / 16; g++)
             for (int t = 0; t < chunk.tokens; t++)

@@ -8,6 +8,7 @@
 #ifndef HASTEN_KERNELS_X86_LINEAR_FORMS_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_FORMS_TMPL_H
 
+#include "kernels/x86/vec16_tmpl.h"
 #include "tensor/layout.h"
 
 /* As struct tn_panel_form, or an unpacked form: f32 scales, f32 minimums, a byte per code. */
@@ -49,5 +50,11 @@ static const struct code_form
     form_q6_k   = SUPER(              16, false, 6, 32,  NULL,        64),
     form_iq4_xs = SUPER(              32, false, 4, 0,   values_iq4,  64);
 /* clang-format on */
+
+/* -128 * sum >> this is -zero * sum, exactly; zero is one of a form, not 0. */
+V16_INLINE int offset_shift(int zero)
+{
+    return zero == 128 ? 0 : zero == 32 ? 2 : zero == 16 ? 3 : zero == 8 ? 4 : 5;
+}
 
 #endif
