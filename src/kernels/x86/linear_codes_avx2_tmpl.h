@@ -220,6 +220,14 @@ V16_INLINE __m256 load_scales(const struct code_form *form, const uint8_t *heade
         d, _mm256_cvtepi32_ps(field ? _mm256_cvtepu8_epi32(bytes) : _mm256_cvtepi8_epi32(bytes)));
 }
 
+/* 16 of them, features 16 h..16 h + 15. */
+V16_INLINE v16 load_scales16(const struct code_form *form, const uint8_t *header,
+                             const uint8_t *block, int field, int g, int h)
+{
+    return V16_BOTH(load_scales(form, header, block, field, g, 2 * h),
+                    load_scales(form, header, block, field, g, 2 * h + 1));
+}
+
 /* What a block's place in the panel and in the activations is. */
 struct code_place {
     const uint8_t *header, *block;
@@ -339,38 +347,19 @@ V16_INLINE void code_tile(const struct linear_tile *tile, const struct code_form
     code_part_tile(tile, form, part);
 }
 
-/* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes, tables as values +
- * 128. */
-KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_form *to_form,
-                               const uint8_t *w, int64_t cols, uint8_t *to)
+/* Codes of a block -> a byte each; tables: values + 128. */
+V16_INLINE void spread_codes(const struct code_form *form, const struct code_form *to_form,
+                             const uint8_t *codes, uint8_t *out)
 {
-    const int groups = 32 / form->group;
     const __m256i table = code_table(form);
-    const __m256i shift = _mm256_set1_epi8((char)(form->values ? 128 : 0));
-    for (int64_t k = 0; k < cols; k += form->k_block) {
-        const uint8_t *header = w;
-        w += form->header_bytes;
-        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
-            uint8_t *out = to + to_form->codes_at;
-            (void)prefetch_lines(w + PREFETCH_BYTES, form->block_bytes / 64);
-            for (int i = 0; i < (form->minimum ? 8 : 4) * groups; i++) {
-                const int field = i / (4 * groups);
-                __m256 s = load_scales(form, header, w, field, i / 4 % groups, i % 4);
-                if (field && form->scale == TN_SCALE_SUPER)
-                    s = _mm256_xor_ps(s, _mm256_set1_ps(-0.0f));
-                _mm256_storeu_ps((float *)(void *)to + 8 * i, s);
-            }
-            KN_UNROLL
-            for (int j = 0; j < 8; j++) {
-                KN_UNROLL
-                for (int q = 0; q < 4; q++) {
-                    __m256i v = weight_codes(form, w + form->codes_at + 32 * q, j, table);
-                    _mm256_storeu_si256((__m256i *)(void *)(out + 128 * j + 32 * q),
-                                        _mm256_add_epi8(v, shift));
-                }
-            }
-            w += form->block_bytes;
-            to += to_form->block_bytes;
+    const __m256i shift = _mm256_set1_epi8((char)(to_form->zero - form->zero));
+    KN_UNROLL
+    for (int j = 0; j < 8; j++) {
+        KN_UNROLL
+        for (int q = 0; q < 4; q++) {
+            const __m256i v = weight_codes(form, codes + 32 * q, j, table);
+            _mm256_storeu_si256((__m256i *)(void *)(out + 128 * j + 32 * q),
+                                _mm256_add_epi8(v, shift));
         }
     }
 }

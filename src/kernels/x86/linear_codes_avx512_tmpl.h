@@ -161,8 +161,8 @@ V16_INLINE void dot_group(const struct code_form *form, const uint8_t *w, int g,
 }
 
 /* 16 scales (field 0) or minimums (field 1) of group g, features 16 h..16 h + 15. */
-V16_INLINE __m512 load_scales(const struct code_form *form, const uint8_t *header,
-                              const uint8_t *block, int field, int g, int h)
+V16_INLINE v16 load_scales16(const struct code_form *form, const uint8_t *header,
+                             const uint8_t *block, int field, int g, int h)
 {
     const int groups = 32 / form->group, place = field * groups + g;
     if (form->scale == TN_SCALE_F32)
@@ -182,7 +182,7 @@ V16_INLINE void add_group(const struct code_form *form, const uint8_t *header, c
 {
     KN_UNROLL
     for (int h = 0; h < 2; h++) {
-        const __m512 d = load_scales(form, header, block, 0, g, h);
+        const __m512 d = load_scales16(form, header, block, 0, g, h);
         KN_UNROLL
         for (int t = 0; t < tokens; t++) {
             __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(scales[t]));
@@ -193,7 +193,7 @@ V16_INLINE void add_group(const struct code_form *form, const uint8_t *header, c
         return;
     KN_UNROLL
     for (int h = 0; h < 2; h++) {
-        const __m512 m = load_scales(form, header, block, 1, g, h);
+        const __m512 m = load_scales16(form, header, block, 1, g, h);
         KN_UNROLL
         for (int t = 0; t < tokens; t++) {
             const __m512 a = _mm512_set1_ps(sums[t]);
@@ -276,35 +276,16 @@ KN_TILE_BODY void code_tile(const struct linear_tile *tile, const struct code_fo
         store_acc(tile, tokens, acc);
 }
 
-/* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes. */
-KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_form *to_form,
-                               const uint8_t *w, int64_t cols, uint8_t *to)
+/* Codes of a block -> a byte each; signed ones as code + 128, which tables give already. */
+V16_INLINE void spread_codes(const struct code_form *form, const struct code_form *to_form,
+                             const uint8_t *codes, uint8_t *out)
 {
-    const int groups = 32 / form->group;
     const __m512i table = code_table(form);
-    /* stored codes of signed types become code + 128, tables give that already */
     const __m512i shift = _mm512_set1_epi8((char)(form->values ? 0 : to_form->zero - form->zero));
-    for (int64_t k = 0; k < cols; k += form->k_block) {
-        const uint8_t *header = w;
-        w += form->header_bytes;
-        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
-            uint8_t *out = to + to_form->codes_at;
-            (void)prefetch_lines(w + PREFETCH_BYTES, form->block_bytes / 64);
-            for (int i = 0; i < (form->minimum ? 4 : 2) * groups; i++) {
-                const int field = i / (2 * groups);
-                __m512 s = load_scales(form, header, w, field, i / 2 % groups, i % 2);
-                if (field && form->scale == TN_SCALE_SUPER)
-                    s = _mm512_xor_ps(s, _mm512_set1_ps(-0.0f));
-                _mm512_storeu_ps((float *)(void *)to + 16 * i, s);
-            }
-            KN_UNROLL
-            for (int i = 0; i < 16; i++) {
-                __m512i v = weight_codes(form, w + form->codes_at, i / 2, i % 2, table);
-                _mm512_storeu_si512((void *)(out + 64 * i), _mm512_add_epi8(v, shift));
-            }
-            w += form->block_bytes;
-            to += to_form->block_bytes;
-        }
+    KN_UNROLL
+    for (int i = 0; i < 16; i++) {
+        const __m512i v = weight_codes(form, codes, i / 2, i % 2, table);
+        _mm512_storeu_si512((void *)(out + 64 * i), _mm512_add_epi8(v, shift));
     }
 }
 

@@ -1,13 +1,13 @@
 /*
  * linear: the tile functions of every weight type, and what coded types are unpacked to.
  *
- * Included once per machine class by linear_driver_tmpl.h, after linear_codes_CLASS_tmpl.h. The
- * class's file defines before:
- *   CODE_TILES(name, form), FLOAT_TILES(name, dtype): a tile function for each number of tokens,
- * and `name`, the array of them, [tokens - 1]; FLOAT_TOKENS_MAX code_tokens_max(unpacked, tokens):
- * most tokens of a coded tile, for a call of that many tokens UNPACKED_TYPES(X): X(dtype, type,
- * form) for each coded type that is unpacked to a form unpack_tokens(group): from so many tokens on
- * that pays, for types of groups of 32 or 16
+ * Included once per machine class by linear_driver_tmpl.h, after linear_codes_CLASS_tmpl.h (which
+ * has code_tile, load_scales16 and spread_codes). linear__CLASS.c defines before:
+ *   CODE_TILES(name, form): a tile function for each number of tokens, and `name`, the array of
+ *     them, [tokens - 1]; FLOAT_TILES(name, dtype) likewise; FLOAT_TOKENS_MAX
+ *   code_tokens_max(unpacked, tokens): most tokens of a coded tile, for a call of `tokens`
+ *   UNPACKED_TYPES(X): X(dtype, type, form) for each coded type that is unpacked, to that form
+ *   unpack_tokens(group): from so many tokens on that pays, for types of groups of 32 or 16
  */
 #ifndef HASTEN_KERNELS_X86_LINEAR_TABLE_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_TABLE_TMPL_H
@@ -21,6 +21,30 @@ struct code_kernel {
     const struct code_form *unpacked_form; /* NULL: never unpacked */
     void (*unpack)(const uint8_t *w, int64_t cols, uint8_t *out);
 };
+
+/* A packed panel -> its unpacked form `to_form`: scales as f32, codes as bytes. */
+KN_TILE_BODY void unpack_codes(const struct code_form *form, const struct code_form *to_form,
+                               const uint8_t *w, int64_t cols, uint8_t *to)
+{
+    const int groups = 32 / form->group;
+    for (int64_t k = 0; k < cols; k += form->k_block) {
+        const uint8_t *header = w;
+        w += form->header_bytes;
+        for (int b = 0; b < form->k_block; b += TN_QUANT_BLOCK) {
+            (void)prefetch_lines(w + PREFETCH_BYTES, form->block_bytes / 64);
+            for (int i = 0; i < (form->minimum ? 4 : 2) * groups; i++) {
+                const int field = i / (2 * groups);
+                v16 s = load_scales16(form, header, w, field, i / 2 % groups, i % 2);
+                if (field && form->scale == TN_SCALE_SUPER)
+                    s = v16_neg(s);
+                v16_store((float *)(void *)to + 16 * i, s);
+            }
+            spread_codes(form, to_form, w + form->codes_at, to + to_form->codes_at);
+            w += form->block_bytes;
+            to += to_form->block_bytes;
+        }
+    }
+}
 
 /* clang-format off */
 #define CODED_TILES(dtype, type, to) CODE_TILES(tile_##type, form_##type)
