@@ -11,10 +11,9 @@
 #ifndef HASTEN_KERNELS_X86_LINEAR_EPILOGUE_TMPL_H
 #define HASTEN_KERNELS_X86_LINEAR_EPILOGUE_TMPL_H
 
-#include <math.h>
-
 #include "kernels/kernel.h"
 #include "kernels/x86/kv_write_tmpl.h"
+#include "kernels/x86/rope_tmpl.h"
 #include "kernels/x86/vec_math_tmpl.h"
 
 /* A finished tile: tokens [token, token + tokens) x features [row, row + rows) of one segment. */
@@ -42,82 +41,14 @@ static void epilogue_add(const struct linear_result *r, const float *operand)
     }
 }
 
-/* Pairs (2i, 2i+1): y0 = fma(x0, c, -(x1 s)), y1 = fma(x0, s, x1 c); table = c0 s0 c1 s1 ... */
-static void rope_adjacent(float *x, const float *table, int dims)
-{
-    int i = 0;
-#ifdef __AVX512F__
-    for (; i + 16 <= dims; i += 16) {
-        __m512 v = _mm512_loadu_ps(x + i), cs = _mm512_loadu_ps(table + i);
-        __m512 rounded = _mm512_mul_ps(_mm512_movehdup_ps(v), _mm512_permute_ps(cs, 0xB1));
-        _mm512_storeu_ps(x + i, _mm512_fmaddsub_ps(_mm512_moveldup_ps(v), cs, rounded));
-    }
-#else
-    for (; i + 8 <= dims; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i), cs = _mm256_loadu_ps(table + i);
-        __m256 rounded = _mm256_mul_ps(_mm256_movehdup_ps(v), _mm256_permute_ps(cs, 0xB1));
-        _mm256_storeu_ps(x + i, _mm256_fmaddsub_ps(_mm256_moveldup_ps(v), cs, rounded));
-    }
-#endif
-    for (; i < dims; i += 2) {
-        float x0 = x[i], x1 = x[i + 1], c = table[i], s = table[i + 1];
-        x[i] = fmaf(x0, c, -(x1 * s));
-        x[i + 1] = fmaf(x0, s, x1 * c);
-    }
-}
-
-/* 16 cosines and 16 sines out of 32 floats c0 s0 c1 s1 ... */
-V16_INLINE void load_cos_sin(const float *table, v16 *c, v16 *s)
-{
-#ifdef __AVX512F__
-    const __m512i even =
-        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    __m512 a = _mm512_loadu_ps(table), b = _mm512_loadu_ps(table + 16);
-    *c = _mm512_permutex2var_ps(a, even, b);
-    *s = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
-#else
-    __m256 part[2][2];
-    for (int i = 0; i < 2; i++) {
-        __m256 a = _mm256_loadu_ps(table + 16 * i), b = _mm256_loadu_ps(table + 16 * i + 8);
-        __m256 low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
-        part[0][i] = _mm256_shuffle_ps(low, high, 0x88);
-        part[1][i] = _mm256_shuffle_ps(low, high, 0xDD);
-    }
-    *c = V16_BOTH(part[0][0], part[0][1]);
-    *s = V16_BOTH(part[1][0], part[1][1]);
-#endif
-}
-
-/* Pairs (i, i + dims/2), the same formula. */
-static void rope_halves(float *x, const float *table, int dims)
-{
-    const int half = dims / 2;
-    int i = 0;
-    for (; i + 16 <= half; i += 16) {
-        v16 x0 = v16_load(x + i), x1 = v16_load(x + half + i), c, s;
-        load_cos_sin(table + 2 * i, &c, &s);
-        v16_store(x + i, v16_fma(x0, c, v16_neg(v16_mul(x1, s))));
-        v16_store(x + half + i, v16_fma(x0, s, v16_mul(x1, c)));
-    }
-    for (; i < half; i++) {
-        float x0 = x[i], x1 = x[half + i], c = table[2 * i], s = table[2 * i + 1];
-        x[i] = fmaf(x0, c, -(x1 * s));
-        x[half + i] = fmaf(x0, s, x1 * c);
-    }
-}
-
+/* A unit has whole heads. */
 static void epilogue_rope(const struct linear_result *r, const float *table)
 {
     const int dims = r->segment->rope_dims, head_dim = r->segment->rope_head_dim;
-    for (int t = 0; t < r->tokens; t++) {
-        const float *angles = table + (r->token + t) * dims;
-        for (int head = 0; head < r->rows; head += head_dim) {
-            if (r->segment->rope_style == OP_ROPE_ADJACENT)
-                rope_adjacent(r->tile + t * r->ld + head, angles, dims);
-            else
-                rope_halves(r->tile + t * r->ld + head, angles, dims);
-        }
-    }
+    const struct rope_heads of = {r->rows / head_dim, head_dim, dims};
+    for (int t = 0; t < r->tokens; t++)
+        rotate_heads(&of, r->segment->rope_style, r->tile + t * r->ld,
+                     table + (r->token + t) * dims);
 }
 
 static void epilogue_scale(const struct linear_result *r, float value)

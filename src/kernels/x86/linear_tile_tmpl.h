@@ -99,16 +99,7 @@ V16_INLINE v16 load_weight16(enum tn_dtype dtype, const uint8_t *p)
         return v16_load_f16((const uint16_t *)(const void *)p);
     if (dtype == TN_F32)
         return v16_load((const float *)(const void *)p);
-        /* BF16: the upper half of an f32 */
-#ifdef __AVX512F__
-    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-#else
-    __m256i lo = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-    __m256i hi = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p + 16)));
-    return V16_BOTH(_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)),
-                    _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16)));
-#endif
+    return v16_load_bf16((const uint16_t *)(const void *)p);
 }
 
 /* Halves first_half .. first_half + halves - 1 of the panel x tokens; both counts are constants. */

@@ -13,6 +13,7 @@
 
 #include "kernels/kernel.h"
 #include "kernels/x86/kv_write_tmpl.h"
+#include "kernels/x86/rope_tmpl.h"
 #include "kernels/x86/vec_math_tmpl.h"
 
 static int64_t row_units(const struct kn_call *call)
@@ -215,63 +216,12 @@ static bool row_rope_accepts(const void *attributes)
            a->dims <= a->head_dim && (a->style == OP_ROPE_ADJACENT || a->style == OP_ROPE_HALVES);
 }
 
-/* One pair: table entry (cos, sin). */
-static void row_rotate_pair(float *x0, float *x1, const float *table)
-{
-    const float a = *x0, b = *x1;
-    *x0 = __builtin_fmaf(a, table[0], -(b * table[1]));
-    *x1 = __builtin_fmaf(a, table[1], b * table[0]);
-}
-
-/* Pairs (2i, 2i+1) of all heads of a row. */
-static void row_rotate_adjacent(const struct op_rope_attrs *a, float *row, const float *table)
-{
-    int i = 0;
-    for (; i + 16 <= a->dims; i += 16) {
-        const v16 cos_sin = v16_load(table + i), sin_cos = v16_swap_pairs(cos_sin);
-        float *x = row + i;
-        for (int h = 0; h < a->heads; h++, x += a->head_dim) {
-            v16 pairs = v16_load(x);
-            v16 product = v16_mul(v16_dup_odd(pairs), sin_cos); /* x1 s, x1 c */
-            v16_store(x, v16_fma_sub_add(v16_dup_even(pairs), cos_sin, product));
-        }
-    }
-    for (; i < a->dims; i += 2) {
-        for (int h = 0; h < a->heads; h++) {
-            float *x = row + (int64_t)h * a->head_dim + i;
-            row_rotate_pair(x, x + 1, table + i);
-        }
-    }
-}
-
-/* Pairs (i, i + dims/2) of all heads of a row. */
-static void row_rotate_halves(const struct op_rope_attrs *a, float *row, const float *table)
-{
-    const int half = a->dims / 2;
-    int i = 0;
-    for (; i + 16 <= half; i += 16) {
-        v16 c, s;
-        v16_load_split(table + 2 * i, &c, &s);
-        float *x = row + i;
-        for (int h = 0; h < a->heads; h++, x += a->head_dim) {
-            v16 x0 = v16_load(x), x1 = v16_load(x + half);
-            v16_store(x, v16_fma(x0, c, v16_neg(v16_mul(x1, s))));
-            v16_store(x + half, v16_fma(x0, s, v16_mul(x1, c)));
-        }
-    }
-    for (; i < half; i++) {
-        for (int h = 0; h < a->heads; h++) {
-            float *x = row + (int64_t)h * a->head_dim + i;
-            row_rotate_pair(x, x + half, table + 2 * i);
-        }
-    }
-}
-
 static enum hasten_status row_rope_run(const struct kn_call *call, int64_t first, int64_t last,
                                        void *scratch)
 {
     (void)scratch;
     const struct op_rope_attrs *a = call->attrs;
+    const struct rope_heads of = {a->heads, a->head_dim, a->dims};
     const int64_t features = (int64_t)a->heads * a->head_dim;
     const float *x = call->operand[0], *table = call->operand[1];
     float *out = row_output(call);
@@ -279,10 +229,7 @@ static enum hasten_status row_rope_run(const struct kn_call *call, int64_t first
         float *row = out + t * features;
         if (out != x)
             memcpy(row, x + t * features, (size_t)features * sizeof(float));
-        if (a->style == OP_ROPE_ADJACENT)
-            row_rotate_adjacent(a, row, table + t * a->dims);
-        else
-            row_rotate_halves(a, row, table + t * a->dims);
+        rotate_heads(&of, a->style, row, table + t * a->dims);
     }
     return HASTEN_OK;
 }
