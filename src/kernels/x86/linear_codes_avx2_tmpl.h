@@ -383,15 +383,29 @@ V16_INLINE __m256i block_offsets(const int8_t *const row[OFFSET_ROWS], int64_t k
                              _mm256_hadd_epi32(part[2], part[3]));
 }
 
+/* The first `count` of 4. */
+V16_INLINE void store_offsets(int32_t *out, __m128i sums, int count)
+{
+    if (count == OFFSET_ROWS) {
+        _mm_storeu_si128((__m128i *)(void *)out, sums);
+        return;
+    }
+    if (count & 2) {
+        _mm_storel_epi64((__m128i *)(void *)out, sums);
+        sums = _mm_unpackhi_epi64(sums, sums);
+        out += 2;
+    }
+    if (count & 1)
+        *out = _mm_cvtsi128_si32(sums);
+}
+
 static void row_offsets(const int8_t *const row[OFFSET_ROWS], int count, int64_t cols, int64_t ld,
                         int32_t *out)
 {
     for (int64_t k = 0; k < cols; k += 32, out += ld) {
         const __m256i both = block_offsets(row, k);
-        int32_t sums[4];
-        _mm_storeu_si128((__m128i *)(void *)sums, _mm_add_epi32(_mm256_castsi256_si128(both),
-                                                                _mm256_extracti128_si256(both, 1)));
-        memcpy(out, sums, (size_t)count * sizeof *sums);
+        const __m128i high = _mm256_extracti128_si256(both, 1);
+        store_offsets(out, _mm_add_epi32(_mm256_castsi256_si128(both), high), count);
     }
 }
 
@@ -399,10 +413,9 @@ static void row_offsets16(const int8_t *const row[OFFSET_ROWS], int count, int64
                           int32_t *out)
 {
     for (int64_t k = 0; k < cols; k += 32, out += 2 * ld) {
-        int32_t sums[8];
-        _mm256_storeu_si256((__m256i *)(void *)sums, block_offsets(row, k));
-        for (int g = 0; g < 2; g++)
-            memcpy(out + g * ld, sums + 4 * g, (size_t)count * sizeof *sums);
+        const __m256i both = block_offsets(row, k);
+        store_offsets(out, _mm256_castsi256_si128(both), count);
+        store_offsets(out + ld, _mm256_extracti128_si256(both, 1), count);
     }
 }
 
