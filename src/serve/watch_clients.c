@@ -4,7 +4,8 @@
  * A sleeping connection is not polled by the HTTP library: without this a client that closed while
  * its request waits or reads a long prompt would be computed for until the first token. So the
  * sockets of all jobs are in an epoll set of their own, for the one event "peer has closed". A peer
- * that closes only its sending side counts as gone, as it does for the usual proxies.
+ * that closes only its sending side counts as gone, as it does for the usual proxies; as it may
+ * still read, it is told, rather than given half an answer that looks whole.
  */
 #include <poll.h>
 #include <sys/epoll.h>
@@ -58,12 +59,15 @@ static bool is_gone(int socket)
 
 static void cancel_gone(struct sv_server *server, int socket)
 {
+    struct sv_problem problem;
+    sv_fail(&problem, 400, NULL,
+            "the client closed its sending side before the answer was complete");
     pthread_mutex_lock(&server->lock);
     for (struct sv_job *job = server->jobs; job; job = job->next) {
         if (job->socket != socket || !is_gone(socket))
             continue;
         (void)epoll_ctl(server->epoll, EPOLL_CTL_DEL, socket, NULL);
-        sv_job_cancel(job, NULL);
+        sv_job_cancel(job, &problem);
     }
     pthread_mutex_unlock(&server->lock);
 }

@@ -379,6 +379,25 @@ class Errors(Case):
         status, _, _ = self.server.request("GET", "/health", headers={"X-Long": "y" * 100000})
         self.assertEqual(status, 431)
 
+    def test_half_closed(self):
+        """Who closes its sending side gets the whole answer, an error, or a cut connection (libmicrohttpd):
+        never a part that looks whole."""
+        for more in ({}, {"stream": True}, {"n": 3}) * 3:
+            body = json.dumps({"prompt": "x", "max_tokens": 3000, "ignore_eos": True, **more}).encode()
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=TIMEOUT) as s:
+                s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                          b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                s.shutdown(socket.SHUT_WR)
+                answer = b"".join(iter(lambda: s.recv(65536), b""))
+            head, _, body = answer.partition(b"\r\n\r\n")
+            if b" 400 " in head.split(b"\r\n")[0]:
+                self.assertIn("closed", json.loads(body)["error"]["message"])
+            elif b"event-stream" in head:
+                last, is_cut = body.split(b"data: ")[-1], not body.endswith(b"\r\n0\r\n\r\n")
+                self.assertTrue(is_cut or last.startswith((b"[DONE]", b'{"error"')), last)
+            elif answer:
+                self.assertEqual({c["finish_reason"] for c in json.loads(body)["choices"]}, {"length"})
+
     def test_malformed(self):
         rng = random.Random(SEED)
         good = json.dumps({"prompt": "a", "max_tokens": 1, "stop": ["x"], "logit_bias": {"1": 2}}).encode()
