@@ -31,15 +31,19 @@ static void free_job(struct sv_job *job)
 }
 
 /* Gives the lock back and then wakes the exchange, which would wait for the lock. A connection that
- * sleeps stays until it is woken, so it is there even if the job is not any more. */
+ * sleeps stays until it is woken, so it is there even if the job is not any more. The job is counted
+ * off last: a server that closes waits for that. */
 static void unlock(struct sv_job *job)
 {
     void (*resume)(void *context) = job->must_wake ? job->wake : NULL;
     void *context = job->wake_context;
-    job->must_wake = false;
+    _Atomic int64_t *active = job->must_count_off ? job->active : NULL;
+    job->must_wake = job->must_count_off = false;
     pthread_mutex_unlock(&job->lock);
     if (resume)
         resume(context);
+    if (active)
+        atomic_fetch_sub(active, 1);
 }
 
 /* The same with a reference. */
@@ -72,7 +76,7 @@ static void settle(struct sv_job *job)
     job->is_done = true;
     if (job->spec.is_stream)
         sv_render_end(job);
-    atomic_fetch_sub(job->active, 1);
+    job->must_count_off = true;
     wake(job);
 }
 

@@ -64,7 +64,7 @@ struct sv_job {
     pthread_mutex_t lock;
     int32_t references, live, fresh; /* choices that run, that were not submitted yet */
     int32_t next_input;              /* of embeddings: the first that was not submitted yet */
-    bool is_waiting, must_wake, is_done, is_cancelled;
+    bool is_waiting, must_wake, must_count_off, is_done, is_cancelled;
     struct sv_problem problem; /* http_status 0: none */
     struct hs_buffer out;      /* of a stream */
     size_t out_at;
