@@ -10,8 +10,9 @@ long      4 clients stream; then a prompt of 2,000 tokens arrives: p99 between t
 prefix    50 requests that share 1,000 tokens, one after the other: p50 of the time to the first chunk,
           against requests whose 1,000 tokens are all their own.
 overload  (seconds, default off) 96 clients that ask again as soon as they are answered, and wait for
-          Retry-After when refused, on 16 slots and a queue of 32; every tenth leaves early. Counts of
-          answers, 429, the rest; resident memory after a third and at the end.
+          Retry-After when refused, on 16 slots and a queue of 32; every tenth leaves early, every fifth
+          asks what was asked before the load and must get the same text. Counts of answers, 429, the
+          rest; resident memory after a third and at the end.
 """
 import argparse
 import json
@@ -140,20 +141,28 @@ def resident_mb(process):
 
 
 def overload(server, rng, seconds):
-    end, counts, lock = time.monotonic() + seconds, {}, threading.Lock()
+    counts, lock, references = {}, threading.Lock(), {}
+    for _ in range(8):
+        message = post(server.port, {"prompt": words(rng, 60), "max_tokens": 48, "temperature": 0})
+        references[message] = json.loads(Connection(server.port).ask(message)[1])["choices"]
+    end = time.monotonic() + seconds
 
     def client(seed):
         own = random.Random(seed)
         while time.monotonic() < end:
             connection = Connection(server.port)
-            message = post(server.port, {"prompt": words(own, 60), "max_tokens": 48, "ignore_eos": True})
+            message, choices = own.choice(list(references.items()))
+            if own.random() < 0.8:
+                message, choices = post(server.port, {"prompt": words(own, 60), "max_tokens": 48, "ignore_eos": True}), None
             if own.random() < 0.1:
                 connection.socket.sendall(message)
                 time.sleep(own.random() * 0.2)
                 status = "left"
             else:
                 status, body, _ = connection.ask(message)
-                if status == 200 and json.loads(body)["usage"]["completion_tokens"] != 48:
+                answer = json.loads(body)
+                if status == 200 and (answer["choices"] != choices if choices else
+                                      answer["usage"]["completion_tokens"] != 48):
                     status = "wrong"
             connection.socket.close()
             with lock:
