@@ -5,9 +5,9 @@
 
 For each number of clients (1, 4, 16): every client sends one request at the same moment (a prompt of
 60 words of its own, 96 tokens, greedy, end token ignored) and notes when each chunk with text comes.
-Reported per round, then the median of rounds: chunks per second over all clients, time to the first
-chunk (median, largest), time between chunks (p50, p99, nearest rank, all clients together). Prompts
-are new in every round, so that no server finds them computed. The load generator is one thread over
+Reported as the median of rounds, and the ratio with its spread: chunks per second over all clients, time
+to the first chunk (median, largest), time between chunks (p50, p99, nearest rank, all clients together).
+Prompts are new in every round, so that no server finds them computed. The load generator is one thread over
 raw sockets: it must not take the CPUs that it measures.
 """
 import argparse
@@ -120,6 +120,12 @@ def measure(server, count, tokens, rng):
             "ttft_max": max(firsts), "gap_p50": rank(gaps, 50), "gap_p99": rank(gaps, 99)}
 
 
+def ratio(results, key):
+    """Ours to theirs round by round: median (least..largest)."""
+    ratios = [ours[key] / theirs[key] for ours, theirs in zip(results["hasten"], results["llama-server"])]
+    return f"x{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
+
+
 def show(name, count, figures):
     print(f"{name:13s} {count:3d} clients  {figures['rate']:8.1f} chunks/s  first chunk p50 "
           f"{figures['ttft_p50'] * 1e3:7.1f} max {figures['ttft_max'] * 1e3:7.1f} ms  between chunks p50 "
@@ -166,10 +172,8 @@ def main():
                 medians[server.name] = {k: statistics.median(r[k] for r in rounds) for k in rounds[0]}
                 show(server.name, count, medians[server.name])
             if len(servers) > 1:
-                ours, theirs = medians["hasten"], medians["llama-server"]
-                print(f"{'':13s} {count:3d} clients  chunks/s x{ours['rate'] / theirs['rate']:.2f}  first chunk p50 "
-                      f"x{ours['ttft_p50'] / theirs['ttft_p50']:.2f}  p99 between chunks "
-                      f"x{ours['gap_p99'] / theirs['gap_p99']:.2f}", flush=True)
+                print(f"{'':13s} {count:3d} clients  chunks/s {ratio(results, 'rate')}  first chunk p50 "
+                      f"{ratio(results, 'ttft_p50')}  p99 between chunks {ratio(results, 'gap_p99')}", flush=True)
     finally:
         for server in servers:
             server.stop()
