@@ -50,7 +50,7 @@ endif()
 target_link_libraries(hasten_flags INTERFACE Threads::Threads m)
 
 # hasten_room(NAME ROOMS...): static library hasten_NAME from src/NAME/**/*.c. Files named
-# *__avx2.c and *__avx512vnni.c under kernels/x86 get the flags of that machine class, no others do.
+# *__avx2.c and *__avx512vnni.c get the flags of that machine class, no others do.
 function(hasten_room name)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
     if(NOT sources)

@@ -1,9 +1,8 @@
 /*
  * Sampler: greedy, or a chain of filters and one draw.
  *
- * Greedy is two passes: the maximum over 16 independent lanes (so that compilers use vector
- * compares), then the first position that holds it: ties give the lower id. NaN loses every
- * comparison. Bias and penalties work on a copy of the logits.
+ * Greedy is two passes: the maximum, then the first position that holds it: ties give the lower id.
+ * NaN loses every comparison. Bias and penalties work on a copy of the logits.
  *
  * Filters see the softmax at temperature 1, as in other engines, each over what the one before it
  * left; temperature acts on what is left in the end. Candidates stay in the order of their ids and
@@ -13,8 +12,7 @@
  * That is a handful of linear passes whether the distribution is flat or steep. The draw walks the
  * ids in order.
  *
- * The exponential function is our own: plain double arithmetic in a fixed order gives the same
- * sample on every machine, and compilers turn it into vector instructions.
+ * What runs over the whole vocabulary is compiled for each machine class (softmax_loops.h).
  *
  * Typical sampling: Meister et al., "Locally Typical Sampling" (2022). Penalties: repetition as in
  * CTRL (Keskar et al. 2019), presence and frequency as OpenAI's interface defines them.
@@ -25,18 +23,13 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "text/softmax_loops.h"
 
-enum {
-    LANES = 16,
-    SUM_LANES = 8,
-    BLOCK = 512,
-    RADIX_BITS = 11,
-    RADIX = 1 << RADIX_BITS,
-    BOUND_BLOCK = 64
-};
+enum { BLOCK = 512, RADIX_BITS = 11, RADIX = 1 << RADIX_BITS, BOUND_BLOCK = 64 };
 enum { RNG_STREAM = 1 }; /* stream of hs_rng that belongs to sampling */
 
 struct tx_sampler {
+    const struct tx_softmax_loops *loops;
     int32_t vocab_size;
     float *adjusted; /* [vocab_size] logits after bias and penalties */
     int32_t *seen;   /* [vocab_size] times a token is in the window; 0 between calls */
@@ -65,6 +58,7 @@ enum hasten_status tx_sampler_open(int32_t vocab_size, struct hs_error *error,
     struct tx_sampler *made = hs_calloc(1, sizeof *made);
     if (made) {
         size_t size = (size_t)vocab_size;
+        made->loops = tx_softmax_loops(hs_cpu_get()->chosen);
         made->vocab_size = vocab_size;
         made->adjusted = hs_calloc(size, sizeof *made->adjusted);
         made->seen = hs_calloc(size, sizeof *made->seen);
@@ -99,23 +93,6 @@ void tx_sampler_close(struct tx_sampler **sampler)
 }
 
 /* --- greedy ------------------------------------------------------------------------------- */
-
-/* Largest logit; -inf when all are NaN. */
-static float largest(const float *logits, int32_t count)
-{
-    float lanes[LANES];
-    for (int lane = 0; lane < LANES; lane++)
-        lanes[lane] = -INFINITY;
-    int32_t at = 0;
-    for (; at + LANES <= count; at += LANES)
-        for (int lane = 0; lane < LANES; lane++)
-            lanes[lane] = logits[at + lane] > lanes[lane] ? logits[at + lane] : lanes[lane];
-    for (; at < count; at++)
-        lanes[0] = logits[at] > lanes[0] ? logits[at] : lanes[0];
-    for (int lane = 1; lane < LANES; lane++)
-        lanes[0] = lanes[lane] > lanes[0] ? lanes[lane] : lanes[0];
-    return lanes[0];
-}
 
 static int32_t first_of(const float *logits, float value)
 {
@@ -180,79 +157,17 @@ static const float *adjust(struct tx_sampler *sampler, const struct tx_sampling 
     return sampler->adjusted;
 }
 
-/* --- softmax ------------------------------------------------------------------------------ */
-
-/* exp(x) for -700 <= x <= 0, relative error below 1e-14: 2^n exp(r), |r| <= ln(2) / 2, Taylor. */
-static inline double exponential(double x)
-{
-    static const double round_to_whole = 6755399441055744.0; /* 1.5 * 2^52 */
-    double shifted = x * 1.4426950408889634 + round_to_whole, n = shifted - round_to_whole;
-    double r = x - n * 6.93147180369123816490e-01 - n * 1.90821492927058770002e-10, sum;
-    sum = 1.0 / 39916800;
-    sum = sum * r + 1.0 / 3628800;
-    sum = sum * r + 1.0 / 362880;
-    sum = sum * r + 1.0 / 40320;
-    sum = sum * r + 1.0 / 5040;
-    sum = sum * r + 1.0 / 720;
-    sum = sum * r + 1.0 / 120;
-    sum = sum * r + 1.0 / 24;
-    sum = sum * r + 1.0 / 6;
-    sum = sum * r + 0.5;
-    sum = sum * r + 1;
-    sum = sum * r + 1;
-    uint64_t bits;
-    double power;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 1023) << 52; /* n stands in the lowest bits of shifted */
-    memcpy(&power, &bits, sizeof power);
-    return sum * power;
-}
-
-/* weights[i] = exp((logits[i] - maximum) * scale), 0 for NaN and below e^-700. */
-static void fill_weights(const float *logits, int32_t count, float maximum, double scale,
-                         double *weights)
-{
-    const double lowest = -700, least = exponential(lowest);
-    if (isinf(maximum)) { /* infinite logits share the probability */
-        for (int32_t i = 0; i < count; i++)
-            weights[i] = logits[i] == maximum;
-        return;
-    }
-    /* Two loops without branches: compilers vectorise both. */
-    for (int32_t i = 0; i < count; i++) {
-        double x = ((double)logits[i] - (double)maximum) * scale;
-        weights[i] = x > lowest ? x : lowest;
-    }
-    for (int32_t i = 0; i < count;
-         i++) /* taking `least` away makes the lowest 0, no others change */
-        weights[i] = exponential(weights[i]) - least;
-}
-
-static double sum_of(const double *weights, int32_t count)
-{
-    double lanes[SUM_LANES] = {0};
-    int32_t at = 0;
-    for (; at + SUM_LANES <= count; at += SUM_LANES)
-        for (int lane = 0; lane < SUM_LANES; lane++)
-            lanes[lane] += weights[at + lane];
-    for (; at < count; at++)
-        lanes[0] += weights[at];
-    for (int lane = 1; lane < SUM_LANES; lane++)
-        lanes[0] += lanes[lane];
-    return lanes[0];
-}
+/* --- filters ------------------------------------------------------------------------------ */
 
 /* Sum block by block, as the draw walks them. */
 static double total_weight(const struct tx_sampler *sampler)
 {
     double total = 0;
     for (int32_t at = 0; at < sampler->count; at += BLOCK)
-        total += sum_of(sampler->weights + at,
-                        sampler->count - at < BLOCK ? sampler->count - at : BLOCK);
+        total += sampler->loops->sum(sampler->weights + at,
+                                     sampler->count - at < BLOCK ? sampler->count - at : BLOCK);
     return total;
 }
-
-/* --- filters ------------------------------------------------------------------------------ */
 
 /* Order of floats as order of unsigned integers; +0 and -0 are one. */
 static inline uint32_t ordered_bits(float value)
@@ -337,6 +252,34 @@ static void keep_mass(struct tx_sampler *sampler, double target)
     sampler->count = kept;
 }
 
+/* Most of a vocabulary lies far below the likeliest token: drops it when what is left reaches the
+ * target for sure, so that keep_mass has little to look at. */
+static void drop_tail(struct tx_sampler *sampler, float maximum, double target)
+{
+    static const float depths[] = {4, 10};
+    int32_t *range = sampler->range;
+    for (int d = 0; d < 2; d++) {
+        float bound = maximum - depths[d];
+        int32_t count = 0;
+        double sum = 0;
+        for (int32_t i = 0; i < sampler->count; i++) {
+            range[count] = i;
+            count += sampler->logits[i] >= bound;
+        }
+        for (int32_t i = 0; i < count; i++)
+            sum += sampler->weights[range[i]];
+        if (sum < target * (1 + 1e-9)) /* summed in another order than keep_mass does */
+            continue;
+        for (int32_t i = 0; i < count; i++) {
+            sampler->ids[i] = sampler->ids[range[i]];
+            sampler->logits[i] = sampler->logits[range[i]];
+            sampler->weights[i] = sampler->weights[range[i]];
+        }
+        sampler->count = count;
+        return;
+    }
+}
+
 /* Keeps the top_k candidates of largest logit. */
 static void keep_top_k(struct tx_sampler *sampler, int64_t top_k)
 {
@@ -373,7 +316,7 @@ static void keep_typical(struct tx_sampler *sampler, double typical_p, float max
 static void keep_min_p(struct tx_sampler *sampler, double min_p)
 {
     int32_t kept = 0;
-    float maximum = largest(sampler->logits, sampler->count);
+    float maximum = sampler->loops->largest(sampler->logits, sampler->count);
     double least = (double)maximum + log(min_p);
     for (int32_t i = 0; i < sampler->count; i++) {
         float logit = sampler->logits[i];
@@ -393,7 +336,7 @@ static float lower_bound(struct tx_sampler *sampler, const float *logits, int64_
     if (top_k == 0 || top_k > blocks)
         return -INFINITY;
     for (int32_t i = 0; i < blocks; i++)
-        sampler->logits[i] = largest(logits + (size_t)i * BOUND_BLOCK, BOUND_BLOCK);
+        sampler->logits[i] = sampler->loops->largest(logits + (size_t)i * BOUND_BLOCK, BOUND_BLOCK);
     sampler->count = blocks;
     keep_top_k(sampler, top_k);
     for (int32_t i = 0; i < sampler->count; i++)
@@ -405,6 +348,11 @@ static float lower_bound(struct tx_sampler *sampler, const float *logits, int64_
 static void gather(struct tx_sampler *sampler, const float *logits, float bound)
 {
     int32_t count = 0;
+    if (bound == -INFINITY) {
+        sampler->loops->take_all(logits, sampler->vocab_size, sampler->ids, sampler->logits);
+        sampler->count = sampler->vocab_size;
+        return;
+    }
     for (int32_t id = 0; id < sampler->vocab_size; id++) {
         float logit = logits[id] >= -INFINITY ? logits[id] : -INFINITY;
         sampler->ids[count] = id;
@@ -424,12 +372,14 @@ static bool filter(struct tx_sampler *sampler, const float *logits, float maximu
     if (sampling->top_k > 0)
         keep_top_k(sampler, sampling->top_k);
     if (weighted)
-        fill_weights(sampler->logits, sampler->count, maximum, 1, sampler->weights);
+        sampler->loops->fill_weights(sampler->logits, sampler->count, maximum, 1, sampler->weights);
     if (typical)
         keep_typical(sampler, sampling->typical_p, maximum);
     if (sampling->top_p < 1) {
+        double target = sampling->top_p * total_weight(sampler);
+        drop_tail(sampler, maximum, target);
         keys_from_logits(sampler);
-        keep_mass(sampler, sampling->top_p * total_weight(sampler));
+        keep_mass(sampler, target);
     }
     if (sampling->min_p > 0)
         keep_min_p(sampler, sampling->min_p);
@@ -445,7 +395,7 @@ static int32_t draw(const struct tx_sampler *sampler, double unit)
     int32_t last = -1;
     for (int32_t at = 0; at < sampler->count; at += BLOCK) {
         int32_t end = sampler->count - at < BLOCK ? sampler->count : at + BLOCK;
-        double sum = sum_of(sampler->weights + at, end - at);
+        double sum = sampler->loops->sum(sampler->weights + at, end - at);
         if (reached + sum <= target && end < sampler->count) {
             reached += sum;
             continue;
@@ -510,9 +460,9 @@ enum hasten_status tx_sample(struct tx_sampler *sampler, const struct tx_samplin
 {
     HS_TRY(tx_sampling_check(sampling, error));
     const float *logits = adjust(sampler, sampling, input);
-    float maximum = largest(logits, sampler->vocab_size);
+    float maximum = sampler->loops->largest(logits, sampler->vocab_size);
     if (maximum == -INFINITY && logits != input->logits &&
-        largest(input->logits, sampler->vocab_size) != -INFINITY)
+        sampler->loops->largest(input->logits, sampler->vocab_size) != -INFINITY)
         return hs_fail(error, HASTEN_INVALID_ARGUMENT, "forbid fewer tokens",
                        "logit bias and penalties leave no token");
     if (maximum == -INFINITY)
@@ -523,8 +473,9 @@ enum hasten_status tx_sample(struct tx_sampler *sampler, const struct tx_samplin
     }
     bool weighted = filter(sampler, logits, maximum, sampling);
     if (!weighted || sampling->temperature != 1)
-        fill_weights(sampler->logits, sampler->count, largest(sampler->logits, sampler->count),
-                     1 / sampling->temperature, sampler->weights);
+        sampler->loops->fill_weights(sampler->logits, sampler->count,
+                                     sampler->loops->largest(sampler->logits, sampler->count),
+                                     1 / sampling->temperature, sampler->weights);
     double unit = hs_rng_unit(sampling->seed, RNG_STREAM, input->output_index);
     *token_out = draw(sampler, unit);
     return HASTEN_OK;
@@ -557,17 +508,18 @@ static double log_probability(double logit, double maximum, double log_total)
 void tx_logprobs_of(const float *logits, int32_t vocab_size, int32_t id, int32_t top,
                     struct tx_logprobs *logprobs_out)
 {
+    const struct tx_softmax_loops *loops = tx_softmax_loops(hs_cpu_get()->chosen);
     if (top > TX_LOGPROBS_MAX)
         top = TX_LOGPROBS_MAX;
     if (top > vocab_size)
         top = vocab_size;
-    float maximum = largest(logits, vocab_size);
+    float maximum = loops->largest(logits, vocab_size);
     double total = 0, weights[BLOCK];
     logprobs_out->top_count = 0;
     for (int32_t at = 0; at < vocab_size; at += BLOCK) {
         int32_t count = vocab_size - at < BLOCK ? vocab_size - at : BLOCK;
-        fill_weights(logits + at, count, maximum, 1, weights);
-        total += sum_of(weights, count);
+        loops->fill_weights(logits + at, count, maximum, 1, weights);
+        total += loops->sum(weights, count);
         for (int32_t i = at; top > 0 && i < at + count; i++)
             insert_top(logprobs_out, top, i, logits[i]);
     }

@@ -2,6 +2,7 @@
 #include "text/sampler.h"
 
 #include "harness/test.h"
+#include "text/softmax_loops.h"
 
 static struct tx_sampler *open_sampler(int32_t vocab_size)
 {
@@ -247,6 +248,41 @@ TEST(filters_equal_a_sorting_reference)
             CHECK(rank[sample(sampler, logits, &sampling, i)] < r.count);
     }
     tx_sampler_close(&sampler);
+}
+
+/* What a class compiles to gives the bits that plain C gives. */
+TEST(every_machine_class_gives_the_same_bits)
+{
+    enum { SIZE = 5000 };
+    static float logits[SIZE], taken[2][SIZE];
+    static double weights[2][SIZE];
+    static int32_t ids[2][SIZE];
+    static const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f, 0, 1e-40f, -3e38f};
+    const struct tx_softmax_loops *plain = tx_softmax_loops(HS_CPU_CLASS_REF);
+    srand((unsigned)test_seed(3));
+    for (int class_id = HS_CPU_CLASS_REF + 1; class_id <= (int)hs_cpu_get()->best; class_id++) {
+        const struct tx_softmax_loops *loops = tx_softmax_loops((enum hs_cpu_class)class_id);
+        CHECK(loops != plain);
+        for (int round = 0; round < 60; round++) {
+            int32_t count = 1 + rand() % SIZE;
+            float scale = round % 3 ? 20 : 2000; /* below e^-700, too */
+            for (int32_t i = 0; i < count; i++)
+                logits[i] = scale * ((float)rand() / (float)RAND_MAX - 1);
+            for (int k = 0; round % 2 && k < 7; k++) /* with an infinity in front now and then */
+                logits[rand() % count] = odd[round % 4 == 1 && k == 1 ? 0 : k];
+            float largest = plain->largest(logits, count), same = loops->largest(logits, count);
+            CHECK(memcmp(&largest, &same, sizeof same) == 0);
+            plain->take_all(logits, count, ids[0], taken[0]);
+            loops->take_all(logits, count, ids[1], taken[1]);
+            CHECK(memcmp(ids[0], ids[1], (size_t)count * sizeof ids[0][0]) == 0);
+            CHECK(memcmp(taken[0], taken[1], (size_t)count * sizeof taken[0][0]) == 0);
+            plain->fill_weights(taken[0], count, largest, 1 / 0.7, weights[0]);
+            loops->fill_weights(taken[0], count, largest, 1 / 0.7, weights[1]);
+            CHECK(memcmp(weights[0], weights[1], (size_t)count * sizeof weights[0][0]) == 0);
+            double sum = plain->sum(weights[0], count), other = loops->sum(weights[0], count);
+            CHECK(memcmp(&sum, &other, sizeof sum) == 0);
+        }
+    }
 }
 
 TEST(typical_prefers_the_usual)
