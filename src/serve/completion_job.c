@@ -31,8 +31,8 @@ static void free_job(struct sv_job *job)
 }
 
 /* Gives the lock back and then wakes the exchange, which would wait for the lock. A connection that
- * sleeps stays until it is woken, so it is there even if the job is not any more. The job is counted
- * off last: a server that closes waits for that. */
+ * sleeps stays until it is woken, so it is there even if the job is not any more. The job is
+ * counted off last: a server that closes waits for that. */
 static void unlock(struct sv_job *job)
 {
     void (*resume)(void *context) = job->must_wake ? job->wake : NULL;
