@@ -268,7 +268,8 @@ static void drop_tail(struct tx_sampler *sampler, float maximum, double target)
         }
         for (int32_t i = 0; i < count; i++)
             sum += sampler->weights[range[i]];
-        if (sum < target * (1 + 1e-9)) /* summed in another order than keep_mass does */
+        /* summed in another order than keep_mass does; typical may have dropped the likeliest */
+        if (count == 0 || sum < target * (1 + 1e-9))
             continue;
         for (int32_t i = 0; i < count; i++) {
             sampler->ids[i] = sampler->ids[range[i]];

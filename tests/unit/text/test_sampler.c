@@ -306,6 +306,23 @@ TEST(typical_prefers_the_usual)
     check_frequencies(logits, &sampling, (double[6]){0, 1, 0, 0, 0, 0});
 }
 
+/* Typical drops the one likely token; the rest lies 6 below it, where top-p 0 takes the first. */
+TEST(top_p_of_what_typical_leaves)
+{
+    enum { SIZE = 1000 };
+    float logits[SIZE];
+    struct tx_sampler *sampler = open_sampler(SIZE);
+    struct tx_sampling sampling = tx_sampling_default();
+    for (int i = 0; i < SIZE; i++)
+        logits[i] = i == 0 ? 0 : -6;
+    sampling.temperature = 1;
+    sampling.typical_p = 0.5;
+    sampling.top_p = 0;
+    for (uint64_t i = 0; i < 20; i++)
+        CHECK_INT(sample(sampler, logits, &sampling, i), 1);
+    tx_sampler_close(&sampler);
+}
+
 static int32_t sample_after(const float *logits, int32_t size, const struct tx_sampling *sampling,
                             const int32_t *recent, int64_t count)
 {
