@@ -8,7 +8,7 @@ struct en_sample_team {
     int32_t members;
     struct tx_sampler **samplers; /* [members] */
     /* of the current call */
-    struct en_sample_task *tasks;
+    const struct en_sample_task *tasks;
     int32_t count;
     _Atomic int32_t next;
 };
@@ -50,13 +50,13 @@ static void sample_some(void *context, int member, int threads)
     int32_t i;
     (void)threads;
     while ((i = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed)) < team->count) {
-        struct en_sample_task *task = &team->tasks[i];
-        task->status = en_answer_sample(task->answer, team->samplers[member], task->logits,
-                                        task->error, task->token);
+        const struct en_sample_task *task = &team->tasks[i];
+        *task->status = en_answer_sample(task->answer, team->samplers[member], task->logits,
+                                         task->error, task->token);
     }
 }
 
-void en_sample_all(struct en_sample_team *team, struct en_sample_task *tasks, int32_t count)
+void en_sample_all(struct en_sample_team *team, const struct en_sample_task *tasks, int32_t count)
 {
     team->tasks = tasks;
     team->count = count;

@@ -10,9 +10,9 @@
 struct en_sample_task {
     struct en_answer *answer;
     const float *logits; /* f32[vocab] */
-    /* Results. */
+    /* Where the results go; token only with status OK, error only without. */
     int32_t *token;
-    enum hasten_status status;
+    enum hasten_status *status;
     struct hs_error *error;
 };
 
@@ -22,8 +22,8 @@ struct en_sample_team;
 HS_MUST_USE enum hasten_status en_sample_team_open(struct en_model *model, struct hs_error *error,
                                                    struct en_sample_team **team_out);
 void en_sample_team_close(struct en_sample_team **team);
-/* Fills the results of tasks[0..count). Takes the team only if nobody has it: another model's step
+/* Samples tasks[0..count). Takes the team only if nobody has it: another model's step
  * is longer than sampling alone. One thread at a time. */
-void en_sample_all(struct en_sample_team *team, struct en_sample_task *tasks, int32_t count);
+void en_sample_all(struct en_sample_team *team, const struct en_sample_task *tasks, int32_t count);
 
 #endif

@@ -250,18 +250,16 @@ static void take_results(struct en_service *service, int32_t count, const float 
                 .answer = &r->answer,
                 .logits = logits + row * service->model->facts.vocab,
                 .token = &r->sampled,
+                .status = &r->result.status,
                 .error = &r->result.error,
             };
         row += service->items[i].wanted != RT_WANT_NONE;
     }
     en_sample_all(service->samplers, service->tasks, tasks);
-    for (int32_t i = 0, task = 0; i < count && task < tasks; i++) {
+    for (int32_t i = 0; i < count; i++) {
         struct en_request *r = request_of(service->shares[i].job);
-        if (service->tasks[task].answer != &r->answer)
-            continue;
-        enum hasten_status status = service->tasks[task++].status;
-        if (status != HASTEN_OK)
-            finish(r, status, &r->result.error);
+        if (!r->is_over && r->result.status != HASTEN_OK)
+            finish(r, r->result.status, &r->result.error);
     }
 }
 
