@@ -111,7 +111,7 @@ static void check_output(struct sv_job *job, struct sv_choice *choice)
     struct sv_problem problem;
     if (job->is_cancelled)
         return;
-    if (job->out.failed || job->head.failed || choice->text.failed || choice->records.failed) {
+    if (job->out.failed || choice->text.failed || choice->records.failed) {
         sv_fail(&problem, 503, NULL, "no memory for the answer");
         cancel_locked(job, &problem);
     } else if (job->out.size_bytes - job->out_at > job->out_limit) {
@@ -260,8 +260,8 @@ static bool submit(struct sv_choice *choice, struct sv_problem *problem)
                      .ignore_end = spec->ignore_eos,
                      .stop = spec->stops,
                      .stop_count = spec->stop_count,
-                     .on_text = is_embedding ? NULL : on_text,
-                     .on_token = is_embedding ? NULL : on_token,
+                     .on_text = on_text,
+                     .on_token = on_token,
                      .on_logprobs = spec->logprobs >= 0 ? on_logprobs : NULL,
                      .logprobs_top = spec->logprobs > 0 ? spec->logprobs : 0,
                      .context = choice},
@@ -304,18 +304,14 @@ static void submit_inputs(struct sv_job *job)
     }
 }
 
-/* The first answer to each prompt. */
+/* Under the lock: the first answer to each prompt. */
 static void submit_first(struct sv_job *job)
 {
     struct sv_problem problem;
-    pthread_mutex_lock(&job->lock);
-    if (job->spec.form == SV_EMBEDDING)
-        submit_inputs(job);
-    for (int32_t i = 0; i < job->choice_count && job->spec.form != SV_EMBEDDING; i += job->spec.n) {
+    for (int32_t i = 0; i < job->choice_count; i += job->spec.n) {
         if (!job->is_cancelled && !submit(&job->choices[i], &problem))
             cancel_locked(job, &problem);
     }
-    unlock(job);
 }
 
 /* ---- preparing ---- */
@@ -417,7 +413,7 @@ static bool make_choices(struct sv_job *job, struct sv_problem *problem)
     job->choice_count = job->spec.prompt_count * job->spec.n;
     job->prompts = hs_arena_alloc(arena, (size_t)job->spec.prompt_count, sizeof *job->prompts);
     job->choices = hs_arena_alloc(arena, (size_t)job->choice_count, sizeof *job->choices);
-    if (!job->prompts || !job->choices) {
+    if (!job->prompts || !job->choices || job->head.failed) {
         job->choice_count = 0;
         return sv_fail(problem, 503, NULL, "no memory for the request");
     }
@@ -456,7 +452,12 @@ struct sv_job *sv_job_start(const struct sv_job_plan *plan, struct sv_spec *spec
     }
     sv_spec_drop_source(&job->spec);
     atomic_fetch_add(job->active, 1);
-    submit_first(job);
+    pthread_mutex_lock(&job->lock);
+    if (job->spec.form == SV_EMBEDDING)
+        submit_inputs(job);
+    else
+        submit_first(job);
+    unlock(job);
     return job;
 }
 

@@ -77,7 +77,6 @@ enum MHD_Result sv_send_reply(struct sv_exchange *exchange);
 /* Any thread, once: from the whole body to a reply or a job. */
 void sv_handle(struct sv_exchange *exchange);
 struct hs_str sv_body(const struct sv_exchange *exchange);
-void sv_free_body(struct sv_exchange *exchange);
 /* No data: the first one. NULL, with a 404, when there is none of that name. */
 struct sv_model *sv_find_model(struct sv_server *server, struct hs_str name,
                                struct sv_problem *problem);

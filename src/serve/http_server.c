@@ -106,7 +106,7 @@ struct hs_str sv_body(const struct sv_exchange *exchange)
                            exchange->body.size_bytes};
 }
 
-void sv_free_body(struct sv_exchange *exchange)
+static void free_body(struct sv_exchange *exchange)
 {
     atomic_fetch_sub(&exchange->server->body_bytes, exchange->body.size_bytes);
     hs_buffer_free(&exchange->body);
@@ -219,7 +219,7 @@ static enum MHD_Result add_body(struct sv_exchange *exchange, const char *data, 
         atomic_load(&server->body_bytes) + count > most * BODIES_TOGETHER)
         exchange->is_crowded = true;
     if (exchange->received > most || exchange->is_crowded) {
-        sv_free_body(exchange);
+        free_body(exchange);
         return exchange->received > SKIP_BODIES * most ? MHD_NO
                                                        : MHD_YES; /* told when it has ended */
     }
@@ -249,7 +249,7 @@ void sv_handle(struct sv_exchange *exchange)
         exchange->handle(exchange);
     else
         sv_reply_problem(exchange, &problem);
-    sv_free_body(exchange);
+    free_body(exchange);
 }
 
 static enum MHD_Result answer(struct sv_exchange *exchange)
@@ -302,7 +302,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         sv_job_cancel(exchange->job, NULL); /* nothing, when it is done */
         sv_job_release(exchange->job);
     }
-    sv_free_body(exchange);
+    free_body(exchange);
     hs_buffer_free(&exchange->reply.body);
     hs_free(exchange);
     *exchange_at = NULL;

@@ -66,7 +66,6 @@ static void start(struct sv_exchange *exchange, enum sv_form form)
     struct sv_model *model = NULL;
     if (sv_spec_read(sv_body(exchange), form, &problem, &spec))
         model = sv_find_model(server, spec.model, &problem);
-    sv_free_body(exchange); /* the spec has what it needs */
     if (!model) {
         sv_spec_free(&spec);
         sv_reply_problem(exchange, &problem);

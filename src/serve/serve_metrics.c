@@ -8,14 +8,15 @@ void sv_metrics_end(struct sv_metrics *metrics, const struct en_request_result *
 {
     static const enum sv_reason reasons[] = {SV_REASON_STOP, SV_REASON_LENGTH, SV_REASON_ABORT};
     bool is_good = result->status == HASTEN_OK;
+    bool is_whole = is_good && result->generated.finish != EN_FINISH_CANCEL;
     sv_count(&metrics->finished[is_good ? reasons[result->generated.finish] : SV_REASON_ERROR], 1);
     if (result->scheduled_ns)
         ob_histogram_add(&metrics->queue, result->scheduled_ns - result->queued_ns);
     if (result->first_token_ns)
         ob_histogram_add(&metrics->first_token, result->first_token_ns - result->received_ns);
-    if (is_good && result->generated.finish != EN_FINISH_CANCEL)
+    if (is_whole)
         ob_histogram_add(&metrics->end_to_end, result->end_ns - result->received_ns);
-    if (result->first_token_ns || (is_good && result->generated.finish != EN_FINISH_CANCEL))
+    if (result->first_token_ns || is_whole)
         sv_count(&metrics->prompt_tokens, (uint64_t)result->generated.prompt_tokens);
 }
 
