@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/team.h"
+#include "bench_sort.h"
 #include "kernels/kernel.h"
 
 enum { HEADS = 9, KV_HEADS = 3, HEAD_DIM = 64, LAYERS = 30, LENGTH_MAX = 4096, VARIANTS_MAX = 32 };
@@ -57,12 +58,6 @@ struct variant {
     bool slices;
     double times[ROUNDS_MAX];
 };
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static bool fill_pool(struct kn_state *state, enum tn_dtype dtype)
 {
@@ -183,7 +178,7 @@ static void run_case(struct bench *b, const struct bench_case *c, int rounds, co
         const struct variant *v = &variants[i];
         double bytes =
             (double)c->kv_len / TN_PAGE_POSITIONS * (double)b->states[v->type].layout.layer_bytes;
-        qsort(variants[i].times, (size_t)rounds, sizeof(double), compare_doubles);
+        bench_sort(variants[i].times, (size_t)rounds);
         double us = v->times[rounds / 2];
         printf("%-18s %-22s %-4s %-6s %8.2f us/layer (best %8.2f) %6.1f GFLOP/s %5.1f GB/s of KV\n",
                c->name, v->kernel->name, tn_dtype_info(types[v->type])->name,

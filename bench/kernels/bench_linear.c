@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "bench_sort.h"
 #include "kernels/kernel.h"
 #include "kernels/rows.h"
 
@@ -34,16 +35,10 @@ static void sample_add(struct samples *samples, double value)
         samples->value[samples->count++] = value;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Best (largest) and median. */
 static void summarise(struct samples *samples, double *best, double *median)
 {
-    qsort(samples->value, (size_t)samples->count, sizeof(double), compare_doubles);
+    bench_sort(samples->value, (size_t)samples->count);
     *best = samples->count ? samples->value[samples->count - 1] : 0;
     *median = samples->count ? samples->value[samples->count / 2] : 0;
 }

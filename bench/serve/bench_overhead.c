@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "bench_sort.h"
 
 enum { REQUESTS_MOST = 10000, ANSWER_BYTES = 1 << 20, ECHO_BYTES = 300 };
 
@@ -63,12 +64,6 @@ static uint64_t ask(int fd, const char *message)
             wanted = (size_t)(body + 4 - answer) + strtoull(size + 16, NULL, 10);
     }
     return hs_clock_ns() - start_ns;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* The other end of the echo; ends with its parent. */
@@ -115,7 +110,7 @@ static double echo_us(uint64_t pause_ns, int count)
         times[i] = (double)(hs_clock_ns() - start_ns) * 1e-3;
     }
     close(fd);
-    qsort(times, (size_t)count, sizeof *times, compare_doubles);
+    bench_sort(times, (size_t)count);
     return times[count / 2];
 }
 
@@ -158,7 +153,7 @@ int main(int argc, char **argv)
             overhead_us[i] = taken_us - (engine_seconds(fd) - before) * 1e6;
     }
     close(fd);
-    qsort(overhead_us, (size_t)count, sizeof *overhead_us, compare_doubles);
+    bench_sort(overhead_us, (size_t)count);
     printf("overhead of a 1-token request, %d of them: p50 %.0f p90 %.0f p99 %.0f us; an echo: p50 "
            "%.0f us\n",
            count, overhead_us[count / 2], overhead_us[count * 9 / 10],

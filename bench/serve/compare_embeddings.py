@@ -45,16 +45,13 @@ def main():
     parser.add_argument("-t", "--threads", default="2")
     parser.add_argument("-r", "--rounds", type=int, default=5)
     options = parser.parse_args()
-    rng, ports = random.Random(1), [compare.free_port(), compare.free_port()]
-    servers = [compare.Server("hasten", [options.hasten, "serve", options.model, "--port", str(ports[0]), "-t",
-                                         options.threads], ports[0])]
-    servers[0].pause()
+    rng, threads = random.Random(1), options.threads
+    servers = compare.start_servers({
+        "hasten": [options.hasten, "serve", options.model, "-t", threads],
+        "llama-server": [options.llama_server, "-m", options.model, "--host", "127.0.0.1", "-t", threads, "-tb",
+                         threads, "--embeddings", "--pooling", "last", "-np", "16", "-c", "16384", "-b", "2048", "-ub",
+                         "2048", "--no-webui"]})
     try:
-        servers.append(compare.Server("llama-server", [
-            options.llama_server, "-m", options.model, "--port", str(ports[1]), "--host", "127.0.0.1", "-t",
-            options.threads, "-tb", options.threads, "--embeddings", "--pooling", "last", "-np", "16", "-c", "16384",
-            "-b", "2048", "-ub", "2048", "--no-webui"], ports[1]))
-        servers[1].pause()
         for count, words in LOADS:
             times = {server.name: [] for server in servers}
             for number in range(-1, options.rounds):

@@ -61,6 +61,21 @@ def free_port():
         return s.getsockname()[1]
 
 
+def start_servers(commands):
+    """Servers by name and command (--port is added), one after the other; all are stopped (paused)."""
+    servers = []
+    try:
+        for name, command in commands.items():
+            port = free_port()
+            servers.append(Server(name, [*command, "--port", str(port)], port))
+            servers[-1].pause()
+    except BaseException:
+        for server in servers:
+            server.stop()
+        raise
+    return servers
+
+
 def request(prompt, tokens):
     body = json.dumps({"prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": True,
                        "stream": True, "cache_prompt": False}).encode()
@@ -143,19 +158,13 @@ def main():
     parser.add_argument("-n", "--tokens", type=int, default=96)
     parser.add_argument("--clients", default="1,4,16")
     options = parser.parse_args()
-    rng, servers = random.Random(1), []
-    port = free_port()
-    servers.append(Server("hasten", [options.hasten, "serve", options.model, "--port", str(port), "-t",
-                                     str(options.threads), "--slots", "16", "--ctx", "1024",
-                                     "--cache-tokens", "16384"], port))
+    rng, threads = random.Random(1), str(options.threads)
+    commands = {"hasten": [options.hasten, "serve", options.model, "-t", threads, "--slots", "16", "--ctx", "1024",
+                           "--cache-tokens", "16384"]}
     if options.llama_server:
-        port = free_port()
-        servers[0].pause()
-        servers.append(Server("llama-server", [
-            options.llama_server, "-m", options.model, "--port", str(port), "--host", "127.0.0.1", "-np", "16",
-            "-c", "16384", "-t", str(options.threads), "-tb", str(options.threads), "--no-webui"], port))
-        servers[1].pause()
-        servers[0].resume()
+        commands["llama-server"] = [options.llama_server, "-m", options.model, "--host", "127.0.0.1", "-np", "16",
+                                    "-c", "16384", "-t", threads, "-tb", threads, "--no-webui"]
+    servers = start_servers(commands)
     try:
         for count in map(int, options.clients.split(",")):
             results = {s.name: [] for s in servers}

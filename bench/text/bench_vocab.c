@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "bench_sort.h"
 #include "engine/engine.h"
 
 enum { SMALL = 1 << 10, LARGE = 1 << 20, MAX_ROUNDS = 1000, SMALL_CALLS = 16 };
@@ -34,12 +35,6 @@ static void must(enum hasten_status status, const struct hs_error *error)
     exit(1);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void bench_open(const struct tx_vocab *vocab, int rounds)
 {
     double ms[MAX_ROUNDS];
@@ -52,7 +47,7 @@ static void bench_open(const struct tx_vocab *vocab, int rounds)
         tx_tokenizer_close(&tokenizer);
     }
     double first = ms[0];
-    qsort(ms, (size_t)rounds, sizeof ms[0], compare_doubles);
+    bench_sort(ms, (size_t)rounds);
     printf("open %d tokens: first %.1f ms, best %.1f ms, median %.1f ms\n", (int)vocab->count,
            first, ms[0], ms[rounds / 2]);
 }
