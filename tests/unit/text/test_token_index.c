@@ -83,23 +83,24 @@ TEST(colliding_texts_are_refused_early)
     hs_arena_free(&arena);
 }
 
+/* Whatever the vocabulary is made of, it has no special ids. */
+static void check_refused(struct tx_vocab vocab, const char *what)
+{
+    struct hs_error error = {0};
+    struct tx_tokenizer *tokenizer = NULL;
+    vocab.bos = vocab.eos = vocab.eot = vocab.unknown = vocab.padding = -1;
+    CHECK_INT(tx_tokenizer_open(&vocab, &error, &tokenizer), HASTEN_LIMIT);
+    CHECK(!tokenizer && strstr(error.message, what) && error.hint[0]);
+}
+
 TEST(a_vocabulary_of_colliding_texts_is_refused)
 {
     struct hs_arena arena = {0};
     int32_t *ids;
-    struct tx_vocab vocab = {.count = COLLIDING,
-                             .pieces = colliding_pieces(&arena, &ids),
-                             .bos = -1,
-                             .eos = -1,
-                             .eot = -1,
-                             .unknown = -1,
-                             .padding = -1};
+    struct tx_vocab vocab = {.count = COLLIDING, .pieces = colliding_pieces(&arena, &ids)};
     for (int kind = TX_TOKENIZER_BPE; kind <= TX_TOKENIZER_SPM; kind++) {
-        struct tx_tokenizer *tokenizer = NULL;
-        struct hs_error error = {0};
         vocab.kind = (enum tx_tokenizer_kind)kind;
-        CHECK_INT(tx_tokenizer_open(&vocab, &error, &tokenizer), HASTEN_LIMIT);
-        CHECK(!tokenizer && strstr(error.message, "same hash"));
+        check_refused(vocab, "same hash");
     }
     hs_arena_free(&arena);
 }
@@ -115,8 +116,6 @@ static uint64_t place_of(uint64_t left, uint64_t right)
 TEST(merges_made_to_collide_are_refused)
 {
     struct hs_arena arena = {0};
-    struct hs_error error = {0};
-    struct tx_tokenizer *tokenizer = NULL;
     struct hs_str pieces[256], merges[MERGES];
     char texts[256][4];
     for (int byte = 0; byte < 256; byte++) {
@@ -130,19 +129,13 @@ TEST(merges_made_to_collide_are_refused)
                 merges[count++] = hs_str_of(hs_arena_printf(
                     &arena, "%.*s %.*s", HS_STR(pieces[left]), HS_STR(pieces[right])));
     CHECK_INT(count, MERGES);
-    const struct tx_vocab vocab = {.kind = TX_TOKENIZER_BPE,
-                                   .pre = hs_str_of("gpt-2"),
-                                   .count = 256,
-                                   .pieces = pieces,
-                                   .merge_count = MERGES,
-                                   .merges = merges,
-                                   .bos = -1,
-                                   .eos = -1,
-                                   .eot = -1,
-                                   .unknown = -1,
-                                   .padding = -1};
-    CHECK_INT(tx_tokenizer_open(&vocab, &error, &tokenizer), HASTEN_LIMIT);
-    CHECK(!tokenizer && strstr(error.message, "merges") && error.hint[0]);
+    check_refused((struct tx_vocab){.kind = TX_TOKENIZER_BPE,
+                                    .pre = hs_str_of("gpt-2"),
+                                    .count = 256,
+                                    .pieces = pieces,
+                                    .merge_count = MERGES,
+                                    .merges = merges},
+                  "merges");
     hs_arena_free(&arena);
 }
 
@@ -151,8 +144,6 @@ TEST(special_tokens_without_end_are_refused)
 {
     enum { COUNT = 1100, BYTES = 4096 };
     struct hs_arena arena = {0};
-    struct hs_error error = {0};
-    struct tx_tokenizer *tokenizer = NULL;
     static struct hs_str pieces[COUNT];
     static uint8_t types[COUNT];
     for (int i = 0; i < COUNT; i++) {
@@ -163,17 +154,10 @@ TEST(special_tokens_without_end_are_refused)
         pieces[i] = (struct hs_str){text, BYTES};
         types[i] = TX_TOKEN_CONTROL;
     }
-    const struct tx_vocab vocab = {.kind = TX_TOKENIZER_SPM,
-                                   .count = COUNT,
-                                   .pieces = pieces,
-                                   .types = types,
-                                   .bos = -1,
-                                   .eos = -1,
-                                   .eot = -1,
-                                   .unknown = -1,
-                                   .padding = -1};
-    CHECK_INT(tx_tokenizer_open(&vocab, &error, &tokenizer), HASTEN_LIMIT);
-    CHECK(!tokenizer && strstr(error.message, "special tokens") && error.hint[0]);
+    check_refused(
+        (struct tx_vocab){
+            .kind = TX_TOKENIZER_SPM, .count = COUNT, .pieces = pieces, .types = types},
+        "special tokens");
     hs_arena_free(&arena);
 }
 
